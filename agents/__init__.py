@@ -1,0 +1,1 @@
+"""What is decided: the roster, engagement and the alert rules."""

@@ -1,0 +1,826 @@
+"""Engagement's decisions: from the student log's records to days, ratings, alerts and the state's rows. No I/O, no clock.
+
+A :class:`Partition` is the state of one partition in columns. :meth:`Partition.decide` works a batch out on copies
+(:class:`Draft`) and returns :class:`Effects`: what to send, and ``commit()`` that puts the rows back once it is delivered.
+Same log and same policies give the same days, ratings, alerts and state, whatever the batch cuts: a batch is counted at once,
+and only the rows whose rating changes or whose closed days are restated are worked out again record by record.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from pydantic import ValidationError
+
+from agents import alerts
+from agents.evidence import Message, Writer, iso_day
+from schemas import log
+from schemas.activities import CODES
+from schemas.cloudevents import VERSION
+from schemas.state import (
+    KEY_ONCE,
+    KEY_PARTITION,
+    KEY_ROSTER,
+    PartitionRow,
+    Row,
+    blank_rows,
+    decode_partition,
+    decode_rows,
+    encode_partition,
+    encode_rows,
+)
+from schemas.students import Student
+from schemas.version import version as make_version
+from windows import daily, rating, roster
+from windows.civil import CivilDays, number_of
+from windows.once import OnceKeys
+from windows.scoring import Rules
+from windows.sliding import OPEN_DAYS, View
+
+# A day's once-keys are written a small record a batch. When there are this many of them, or one for 256 keys if that is
+# more, they are merged: few batches a second must not leave millions of tiny records to recover from.
+_MERGE_AT = 256
+_KEYS_A_RECORD = 32_768
+
+
+class PolicyMismatchError(Exception):
+    """This worker's policies are not those that the log or the state was made with; it must not go on."""
+
+    exit_code = 78
+
+
+class Item(NamedTuple):
+    """One record of the student log, decoded: ``appended`` is when the broker took it, in seconds."""
+
+    offset: int
+    key: bytes | None
+    appended: float
+    record: log.Record
+
+
+class Rejected(NamedTuple):
+    """A record that cannot be used, by its log offset, and why."""
+
+    offset: int
+    reason: str
+
+
+@dataclass
+class Effects:
+    """What a batch leads to. Deliver ``days``, ``ratings`` and ``alerts``, then ``changelog`` in order, then call ``commit``."""
+
+    days: list[Message] = field(default_factory=list)
+    ratings: list[Message] = field(default_factory=list)
+    alerts: list[Message] = field(default_factory=list)
+    changelog: list[Message] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    activities: int = 0
+    repeated: int = 0
+    fenced: int = 0
+    late: int = 0
+    late_beyond: int = 0
+    closed: list[int] = field(default_factory=list)
+
+
+class Context(NamedTuple):
+    """What every partition of a worker shares."""
+
+    rules: Rules
+    civil: CivilDays
+    epoch: int = 1
+
+    @property
+    def window(self) -> int:
+        """Days of the full-time window."""
+        return self.rules.policies.window
+
+    @property
+    def longest(self) -> int:
+        """Days of the longest window."""
+        return self.rules.policies.longest
+
+
+class Partition:
+    """The state of one partition of the student log: a row a student, the once-keys and the fences.
+
+    Only :meth:`Draft.commit` and :meth:`load` change it.
+    """
+
+    def __init__(self, number: int, context: Context) -> None:
+        """Begin without any student."""
+        self.number = number
+        self.context = context
+        self.index: dict[bytes, int] = {}
+        self.ids: list[bytes] = []
+        self.students: list[Student | None] = []
+        self.absences: roster.Absences = []
+        self.rows: Row = blank_rows(0, context.window, context.longest, 0)
+        self.table: roster.Table = np.zeros(0, roster.dtype)
+        self.once = OnceKeys()
+        self.segments: dict[int, list[bytes]] = {}
+        self.meta: PartitionRow | None = None
+
+    def decide(self, items: Sequence[Item]) -> "Draft":
+        """Work a batch out (records in log order). Nothing of the partition changes before the draft's ``commit``.
+
+        Raises:
+            PolicyMismatchError: a close names a policy that is not ours.
+        """
+        draft = Draft(self, items)
+        draft.run()
+        return draft
+
+    def load(self, records: Iterable[tuple[bytes, bytes]], *, out_of_order: Iterable[bytes] = ()) -> list[Message]:
+        """Fill an empty partition from the last value of each changelog key; returns rows that must be written again.
+
+        ``out_of_order``: keys of which an older version was seen after a newer one (a zombie's write), so that compaction
+        would in the end keep the wrong one.
+
+        Raises:
+            CodecError: a row of an unknown version or layout.
+            PolicyMismatchError: the state was made with another content of one of our policy versions.
+        """
+        window, longest = self.context.window, self.context.longest
+        keys: list[bytes] = []
+        values: list[bytes] = []
+        rosters: dict[bytes, Student] = {}
+        for key, value in records:
+            if key == KEY_PARTITION:
+                self.meta = decode_partition(value)
+            elif key.startswith(KEY_ROSTER):
+                rosters[key[1:]] = Student.model_validate_json(value[8:])
+            elif key.startswith(KEY_ONCE):
+                self._load_once(key, value)
+            elif key[0] > KEY_ONCE[0] + 1:
+                keys.append(key)
+                values.append(value)
+        rows = decode_rows(values, window, longest)
+        if self.meta is None:
+            # The partition's row stands last in every write: without it nothing that was written is complete, and the
+            # log is read again from its start. Rows of that half write keep their own fence.
+            return []
+        self._check_policies(self.meta)
+        for anchor in np.unique(rows["anchor"]):
+            behind = rows["anchor"] == anchor
+            if anchor < self.meta.anchor:
+                moved = rows[behind]
+                daily.advance(moved, self.context.rules, window, int(anchor), self.meta.anchor)
+                rows[behind] = moved
+        self.ids = keys
+        self.index = {key: i for i, key in enumerate(keys)}
+        self.rows = rows
+        self.students = [rosters.get(key) for key in keys]
+        entries = [roster.entry(student) for student in self.students]
+        self.table = np.array([e for e, _ in entries], roster.dtype)
+        self.absences = [a for _, a in entries]
+        again = [key for key in out_of_order if key in self.index]
+        if not again:
+            return []
+        values = encode_rows(rows[[self.index[k] for k in again]], window, longest)
+        return [(key, value, []) for key, value in zip(again, values, strict=True)]
+
+    def _load_once(self, key: bytes, value: bytes) -> None:
+        day = int(key[1:].partition(b"/")[0])
+        self.once.add(day, np.frombuffer(value, "<i8"))
+        self.segments.setdefault(day, []).append(key)
+
+    def _check_policies(self, meta: PartitionRow) -> None:
+        for name, checksum in meta.policies.items():
+            try:
+                ours = self.context.rules.policies[name].checksum
+            except KeyError:
+                msg = f"policy {name} was in force when the state was made, and its file is missing: put {name}.toml back"
+                raise PolicyMismatchError(msg) from None
+            if ours != checksum:
+                msg = (
+                    f"policy {name} has changed: its file has checksum {ours}, the state was made with {checksum}. "
+                    f"Put the old file back, and give the change a new version with a later effective_from"
+                )
+                raise PolicyMismatchError(msg)
+
+
+class _Activities(NamedTuple):
+    """Activities in columns, in log order; ``g`` are rows of the draft."""
+
+    offset: Any
+    g: Any
+    day: Any
+    activity: Any
+    count: Any
+    once: Any
+    recorded_at: Any
+    taken_at: Any
+
+    def only(self, chosen: Any) -> "_Activities":
+        return _Activities(*(column[chosen] for column in self))
+
+
+class Draft:
+    """One batch worked out on copies of the rows it touches (all of them, if it closes a day)."""
+
+    def __init__(self, partition: Partition, items: Sequence[Item]) -> None:
+        """Copy what the batch may touch."""
+        self.partition = partition
+        self.context = partition.context
+        self.rules = partition.context.rules
+        self.window = partition.context.window
+        self.effects = Effects()
+        self.writer = Writer(partition.number)
+        self.items = [item for item in items if partition.meta is None or item.offset > partition.meta.offset]
+        self.effects.fenced += len(items) - len(self.items)
+        self.once = OnceKeys()
+        self.new_once: list[tuple[int, int, int, Any]] = []
+        self.rosters: dict[int, int] = {}
+        if not self.items:
+            return
+        self.meta = self._meta(self.items[0])
+        self.meta.offset = self.items[-1].offset
+        self._gather()
+
+    def run(self) -> None:
+        """Work out every run of records of one kind, in order."""
+        start = 0
+        for stop in range(1, len(self.items) + 1):
+            kind = type(self.items[start].record)
+            if stop == len(self.items) or type(self.items[stop].record) is not kind:
+                run = self.items[start:stop]
+                if kind is log.ActivityRecord:
+                    self._activities(run)
+                elif kind is log.StudentRecord:
+                    self._students(run)
+                else:
+                    for item in run:
+                        self._control(item)
+                start = stop
+        self._changelog()
+
+    def commit(self) -> None:
+        """Put the rows back. Call it when outputs and changelog are delivered."""
+        partition = self.partition
+        if not self.items:
+            return
+        old = len(partition.ids)
+        if self.new_ids:
+            for key in self.new_ids:
+                partition.index[key] = len(partition.ids)
+                partition.ids.append(key)
+            n = len(partition.ids)
+            partition.rows = np.concatenate([partition.rows, self.rows[self.g >= old]])
+            partition.table = np.concatenate([partition.table, self.table[self.g >= old]])
+            partition.students.extend([None] * (n - old))
+            partition.absences.extend([[] for _ in range(n - old)])
+        if len(self.rows) == len(partition.rows):
+            partition.rows, partition.table = self.rows, self.table
+        else:
+            partition.rows[self.g] = self.rows
+            partition.table[self.g] = self.table
+        for i in self.rosters:
+            row = int(self.g[i])
+            partition.students[row] = self.students[i]
+            partition.absences[row] = self.absences[i]
+        partition.meta = self.meta
+        for day, _, _, keys in self.new_once:
+            partition.once.add(day, keys)
+        partition.once.forget_before(self.meta.anchor - self.window + 1)
+        partition.segments = self.segments
+
+    # -- the copies -------------------------------------------------------------------------------------------------
+
+    def _meta(self, first: Item) -> PartitionRow:
+        if self.partition.meta is not None:
+            return msgspec.json.decode(encode_partition(self.partition.meta), type=PartitionRow)
+        anchor = self.context.civil.day_of(first.record.recorded_at) - 1
+        return PartitionRow(
+            offset=-1,
+            epoch=self.context.epoch,
+            anchor=anchor,
+            begun=anchor,
+            closed=False,
+            sources={},
+            policies={},
+            stale={},
+        )
+
+    def _gather(self) -> None:
+        partition = self.partition
+        index, n = partition.index, len(partition.ids)
+        self.new_ids: list[bytes] = []
+        fresh: dict[bytes, int] = {}
+        whole = False
+        rows: list[int] = []
+        limit = self.context.civil.end_of(self.meta.anchor + OPEN_DAYS)
+        for item in self.items:
+            record, key = item.record, item.key
+            if type(record) is log.ActivityRecord:
+                if record.at >= limit:
+                    whole = True
+                rows.append(index.get(key, -1))  # type: ignore[arg-type]
+            elif type(record) is log.StudentRecord and key is not None:
+                if key not in index and key not in fresh:
+                    fresh[key] = n + len(fresh)
+                    self.new_ids.append(key)
+                rows.append(index.get(key, -1))
+            elif type(record) is log.DayClosed:
+                whole = True
+        old = np.arange(n) if whole else np.unique(np.array(rows, np.int64))
+        old = old[old >= 0]
+        self.g = np.concatenate([old, np.arange(n, n + len(fresh))]).astype(np.int64)
+        self.fresh = fresh
+        new = blank_rows(len(fresh), self.window, self.context.longest, self.meta.anchor)
+        self.rows = np.concatenate([partition.rows[old], new])
+        missing = np.zeros(len(fresh), roster.dtype)
+        missing[:] = roster.entry(None)[0]
+        self.table = np.concatenate([partition.table[old], missing])
+        listed = old.tolist()
+        self.absences: roster.Absences = [partition.absences[i] for i in listed] + [[] for _ in fresh]
+        self.students: list[Student | None] = [partition.students[i] for i in listed] + [None] * len(fresh)
+        self.ids = [partition.ids[i] for i in listed] + self.new_ids
+        self.touched = np.zeros(len(self.g), bool)
+        self.segments = {day: list(keys) for day, keys in partition.segments.items()}
+
+    def _local(self, keys: Sequence[bytes | None]) -> Any:
+        """Return the draft's row of each student, -1 for nobody we know."""
+        index, fresh = self.partition.index, self.fresh
+        found = np.array([index.get(k, -1) if k not in fresh else fresh[k] for k in keys], np.int64)  # type: ignore[arg-type]
+        local = np.searchsorted(self.g, found)
+        local[found < 0] = -1
+        return local
+
+    def _some(self, local: Any) -> tuple[Row, roster.Table, roster.Absences]:
+        listed = local.tolist()
+        return self.rows[local], self.table[local], [self.absences[i] for i in listed]
+
+    @property
+    def _stale(self) -> list[str]:
+        return sorted(self.meta.stale)
+
+    def _version(self, offset: int) -> int:
+        return make_version(self.meta.epoch, offset)
+
+    # -- activities -------------------------------------------------------------------------------------------------
+
+    def _activities(self, run: list[Item]) -> None:
+        records: list[log.ActivityRecord] = [item.record for item in run]  # type: ignore[misc]
+        n = len(run)
+        local = self._local([item.key for item in run])
+        position = [r.position for r in records]
+        source = [p.source for p in position]
+        fresh = self._past_fence(source, position)
+        self.effects.fenced += n - int(fresh.sum())
+        known = local >= 0
+        known[known] = self.table["alive"][local[known]]
+        for i in np.flatnonzero(fresh & ~known):
+            self.effects.rejected.append(Rejected(run[i].offset, "unknown student"))
+        # A row's own fence: its changelog was delivered by a worker that died before the partition's row was.
+        offset = np.fromiter([item.offset for item in run], np.int64, n)
+        behind = np.zeros(n, bool)
+        behind[known] = self.rows["version"][local[known]] >= (offset[known] | self._version(0))
+        events = _Activities(
+            offset,
+            local,
+            self.context.civil.days_of(np.fromiter([r.at for r in records], np.float64, n)),
+            np.fromiter([CODES[r.activity] for r in records], np.int64, n),
+            np.fromiter([r.count for r in records], np.int64, n),
+            np.fromiter([-1 if r.once is None else r.once for r in records], np.int64, n),
+            recorded_at := np.fromiter([r.recorded_at for r in records], np.float64, n),
+            recorded_at
+            if records[0].taken_at is None
+            else np.array([r.recorded_at if r.taken_at is None else r.taken_at for r in records]),
+        )
+        self._remember(events.only(fresh & known & behind))
+        self.effects.fenced += int((fresh & known & behind).sum())
+        self._in_order(events.only(fresh & known & ~behind))
+
+    def _past_fence(self, sources: list[str], positions: list[log.Position]) -> Any:
+        """Say which records come from beyond the highest position their source partition had reached, and raise it."""
+        n = len(sources)
+        place = np.fromiter([p.offset << 16 | p.index for p in positions], np.int64, n)
+        fresh = np.zeros(n, bool)
+        names = set(sources)
+        code = {name: i for i, name in enumerate(names)}
+        codes = np.zeros(n, np.int64) if len(names) == 1 else np.fromiter([code[s] for s in sources], np.int64, n)
+        for name in names:
+            mine = codes == code[name]
+            reached, index = self.meta.sources.get(name, (-1, 0))
+            before = np.maximum.accumulate(np.concatenate([[reached << 16 | index], place[mine]]))
+            fresh[mine] = place[mine] > before[:-1]
+            self.meta.sources[name] = (int(before[-1]) >> 16, int(before[-1]) & 0xFFFF)
+        return fresh
+
+    def _in_order(self, events: _Activities) -> None:
+        """Count, closing missing days first wherever an activity lies beyond the open days."""
+        start, n = 0, len(events.g)
+        while start < n:
+            beyond = np.flatnonzero(events.day[start:] > self.meta.anchor + OPEN_DAYS)
+            stop = start + int(beyond[0]) if len(beyond) else n
+            self._count(events.only(slice(start, stop)))
+            if stop < n:
+                self._close_through(
+                    int(events.day[stop]) - OPEN_DAYS,
+                    cause="outage",
+                    offset=int(events.offset[stop]),
+                    at=float(events.recorded_at[stop]),
+                    trigger=int(events.g[stop]),
+                )
+            start = stop
+            if stop < n:
+                # The activity that made the days close is counted at least on its own, so that this loop ends.
+                self._count(events.only(slice(stop, stop + 1)))
+                start = stop + 1
+
+    def _repeats(self, events: _Activities) -> Any:
+        """Say which activities were counted before, by their once-key and day (only days of the window are remembered)."""
+        repeated = np.zeros(len(events.g), bool)
+        at = np.flatnonzero((events.once >= 0) & (events.day > self.meta.anchor - self.window))
+        if not len(at):
+            return repeated
+        days, keys = events.day[at], events.once[at]
+        seen = self.partition.once.seen(days, keys) | self.once.seen(days, keys)
+        order = np.lexsort((np.arange(len(at)), keys, days))
+        again = np.zeros(len(at), bool)
+        again[order[1:]] = (days[order[1:]] == days[order[:-1]]) & (keys[order[1:]] == keys[order[:-1]])
+        repeated[at] = seen | again
+        return repeated
+
+    def _remember(self, events: _Activities) -> None:
+        at = np.flatnonzero((events.once >= 0) & (events.day > self.meta.anchor - self.window))
+        for day in np.unique(events.day[at]).tolist():
+            mine = at[events.day[at] == day]
+            keys = np.unique(events.once[mine])
+            self.once.add(day, keys)
+            self.new_once.append((day, int(events.offset[mine[0]]), int(events.offset[mine[-1]]), keys))
+
+    def _count(self, events: _Activities) -> None:
+        if not len(events.g):
+            return
+        repeated = self._repeats(events)
+        if repeated.any():
+            self.effects.repeated += int(repeated.sum())
+            events = events.only(~repeated)
+            if not len(events.g):
+                return
+        self._remember(events)
+        self.effects.activities += len(events.g)
+        anchor = self.meta.anchor
+        touched, li = np.unique(events.g, return_inverse=True)
+        slot = events.day - (anchor - self.window + 1)
+        open_day = events.day > anchor
+        rows, table, absences = self._some(touched)
+        daily.add(rows, li[open_day], slot[open_day], events.activity[open_day], events.count[open_day])
+        settled = rating.settle(rows, table, absences, self.rules, closed=self.meta.closed, version=0, at=0.0)
+        stepwise = settled.changed.copy()
+        stepwise[li[~open_day]] = True
+        last = np.zeros(len(touched), np.int64)
+        last[li] = events.offset
+        rows["version"] = last | self._version(0)
+        rows["recorded_at"][li] = events.taken_at
+        self.touched[touched] = True
+        quiet = ~stepwise
+        self.rows[touched[quiet]] = rows[quiet]
+        if stepwise.any():
+            self._step(events.only(stepwise[li]))
+
+    def _step(self, events: _Activities) -> None:
+        """Work out some rows record by record: the k-th record of each row in round k, so that every round is vectorised."""
+        order = np.argsort(events.g, kind="stable")
+        g = events.g[order]
+        first = np.flatnonzero(np.concatenate([[True], g[1:] != g[:-1]]))
+        rank = np.empty(len(g), np.int64)
+        rank[order] = np.arange(len(g)) - np.repeat(first, np.diff(np.append(first, len(g))))
+        for k in range(int(rank.max()) + 1):
+            chosen = events.only(rank == k)
+            on_time = chosen.day > self.meta.anchor
+            self._round(chosen.only(on_time), late=False)
+            self._round(chosen.only(~on_time), late=True)
+
+    def _round(self, events: _Activities, *, late: bool) -> None:
+        if not len(events.g):
+            return
+        anchor = self.meta.anchor
+        rows, table, absences = self._some(events.g)
+        slot = events.day - (anchor - self.window + 1)
+        inside = slot >= 0
+        at, where = np.flatnonzero(inside), slot[inside]
+        versions = events.offset | self._version(0)
+        old = View(self.rules, rows, table, absences, anchor) if late else None
+        old_counts = rows["counts"][at, where].copy()
+        daily.add(rows, at, where, events.activity[inside], events.count[inside])
+        if late:
+            daily.mark_active(rows, events.day, anchor)
+        settled = rating.settle(
+            rows,
+            table,
+            absences,
+            self.rules,
+            closed=self.meta.closed,
+            version=versions,
+            at=events.recorded_at,
+            official=late and self.meta.closed,
+        )
+        rows["version"] = versions
+        rows["recorded_at"] = events.taken_at
+        ended = (
+            alerts.evaluate(rows, table, absences, self.rules, self.meta.begun, may_open=False)
+            if late and self.meta.closed
+            else None
+        )
+        self.rows[events.g] = rows
+        if late:
+            assert old is not None
+            self.effects.late += len(events.g)
+            self.effects.late_beyond += int((~inside).sum())
+            for j, (i, s) in enumerate(zip(at.tolist(), where.tolist(), strict=True)):
+                day = int(events.day[i])
+                column = day - settled.view.days.start
+                previous = (old_counts[j], old.scores[i, column])
+                self._say_day(int(events.g[i]), day, rows["counts"][i, s], settled.view.scores[i, column], int(versions[i]), previous)
+            for i in np.flatnonzero(~inside).tolist():
+                self.effects.days.append(
+                    self.writer.late(
+                        self.ids[events.g[i]], int(events.day[i]), int(events.activity[i]), int(events.count[i]), int(versions[i])
+                    )
+                )
+        self._say_ratings(events.g, rows, table, settled, cause="late_activity" if late else "activity")
+        if ended is not None:
+            self._say_alerts(events.g, rows, table, settled.view, ended, ending="superseded")
+
+    # -- control records --------------------------------------------------------------------------------------------
+
+    def _control(self, item: Item) -> None:
+        record = item.record
+        if isinstance(record, log.FeedState):
+            if record.state == "stale":
+                self.meta.stale.setdefault(record.feed, self.context.civil.day_of(record.recorded_at))
+            else:
+                self.meta.stale.pop(record.feed, None)
+        elif isinstance(record, log.DayClosed):
+            day = number_of(date.fromisoformat(record.day))
+            if day <= self.meta.anchor or item.appended < self.context.civil.end_of(day):
+                return
+            ours = self.rules.policy(day)
+            if (record.policy, record.checksum) != (ours.version, ours.checksum):
+                msg = (
+                    f"the close of {record.day} was written under policy {record.policy} ({record.checksum}); "
+                    f"this worker would use {ours.version} ({ours.checksum}): give all processes the same policy files"
+                )
+                raise PolicyMismatchError(msg)
+            self._close_through(day, cause="clock", offset=item.offset, at=record.recorded_at, behind=record.behind)
+
+    def _close_through(
+        self, through: int, *, cause: str, offset: int, at: float, trigger: int | None = None, behind: tuple[str, ...] = ()
+    ) -> None:
+        """Close every day up to ``through``, in order, as one step of the log.
+
+        Each student gets at most one rating record for it, and alerts open for the last day only: what one log record
+        causes has one version, and a version is said once. The ``trigger``'s rating is left to the activity itself.
+        """
+        version = self._version(offset)
+        # Rows that a worker wrote before it died in the middle of this very close are already beyond it.
+        everyone = np.flatnonzero(self.table["alive"] & (self.rows["version"] < version))
+        students = int(self.table["alive"].sum())
+        rows, table, absences = self._some(everyone)
+        touched = np.zeros(len(everyone), bool)
+        for day in range(self.meta.anchor + 1, through + 1):
+            last = day == through
+            anchor = self.meta.anchor
+            policy = self.rules.policy(day)
+            self.meta.policies[policy.version] = policy.checksum
+            active = rows["counts"][:, self.window].any(axis=1)
+            if active.any():
+                scores = View(self.rules, rows[active], table[active], _pick(absences, active), anchor)
+                for j, i in enumerate(np.flatnonzero(active).tolist()):
+                    self._say_day(
+                        int(everyone[i]), day, rows["counts"][i, self.window], scores.scores[j, day - scores.days.start], version
+                    )
+            daily.advance(rows, self.rules, self.window, anchor, day)
+            self.meta.anchor, self.meta.closed = day, True
+            before = rows.copy()
+            settled = rating.settle(
+                rows, table, absences, self.rules, closed=True, version=version, at=at, official=True
+            )
+            if not last:
+                _restore(rows, before, np.ones(len(rows), bool))
+            elif trigger is not None:
+                _restore(rows, before, everyone == trigger)
+            spells = alerts.evaluate(
+                rows, table, absences, self.rules, self.meta.begun, may_open=last and cause == "clock" and not self._held(day)
+            )
+            touched |= active | (_bytes(rows) != _bytes(before)).any(axis=1)
+            rows["version"] = np.where(touched, version, rows["version"])
+            if last:
+                if trigger is not None:
+                    settled.changed[everyone == trigger] = False
+                self._say_ratings(everyone, rows, table, settled, cause="close")
+            self._say_alerts(everyone, rows, table, settled.view, spells, ending="closed")
+            self.effects.closed.append(day)
+            self.effects.days.append(
+                self.writer.closed(day, policy.version, cause, students, version, self._stale, behind)
+            )
+        self.rows[everyone] = rows
+        self.touched[everyone] |= touched
+
+    def _held(self, day: int) -> bool:
+        """Say whether a stale feed that blocks alerts holds them at the close of a day (up to the policy's maximum)."""
+        policy = self.rules.policy(day)
+        for feed, since in self.meta.stale.items():
+            known = policy.feeds.get(feed)
+            if known is not None and known.blocks_alerts and day - since < policy.alerts.max_hold_days:
+                return True
+        return False
+
+    # -- the roster -------------------------------------------------------------------------------------------------
+
+    def _students(self, run: list[Item]) -> None:
+        """Take roster entries over; runs in which a student stands twice are cut, so that each cut is vectorised."""
+        fresh = self._past_fence([i.record.position.source for i in run], [i.record.position for i in run])  # type: ignore[union-attr]
+        self.effects.fenced += len(run) - int(fresh.sum())
+        cut: dict[int, tuple[Item, Student | None]] = {}
+        for item, local, new in zip(run, self._local([item.key for item in run]).tolist(), fresh.tolist(), strict=True):
+            if not new or self.rows["version"][local] >= self._version(item.offset):
+                continue
+            try:
+                entry = _student(item)
+            except (ValidationError, ValueError) as error:
+                self.effects.rejected.append(Rejected(item.offset, f"roster entry: {_first(error)}"))
+                continue
+            if local in cut:
+                self._enrol(cut)
+                cut = {}
+            cut[local] = (item, entry)
+        self._enrol(cut)
+
+    def _enrol(self, entries: dict[int, tuple[Item, Student | None]]) -> None:
+        if not entries:
+            return
+        left: dict[int, Student | None] = {}
+        for local, (item, entry) in entries.items():
+            if not self.table["alive"][local]:
+                # New, or removed earlier: what was known of a removed student is gone.
+                self.rows[local] = blank_rows(1, self.window, self.context.longest, self.meta.anchor)[0]
+            left[local] = self.students[local]
+            self.table[local], self.absences[local] = roster.entry(entry)
+            self.students[local] = entry
+            self.rosters[local] = self._version(item.offset)
+        local = np.array(list(entries), np.int64)
+        rows, table, absences = self._some(local)
+        version = np.array([self._version(item.offset) for item, _ in entries.values()], np.int64)
+        at = np.array([item.record.recorded_at for item, _ in entries.values()])
+        settled = rating.settle(
+            rows, table, absences, self.rules, closed=self.meta.closed, version=version, at=at, official=self.meta.closed
+        )
+        rows["version"] = version
+        spells = alerts.evaluate(rows, table, absences, self.rules, self.meta.begun, may_open=False) if self.meta.closed else None
+        self.rows[local] = rows
+        self.touched[local] = True
+        moved = [
+            (left[i] and (left[i].department, left[i].course)) != (e and (e.department, e.course))  # type: ignore[union-attr]
+            for i, (_, e) in entries.items()
+        ]
+        stay = table["alive"]
+        told = settled._replace(changed=(settled.changed | np.array(moved)) & stay)
+        self._say_ratings(local, rows, table, told, cause="roster", left=left)
+        if spells is not None:
+            self._say_alerts(local, rows, table, settled.view, spells, ending="superseded")
+
+    # -- what is said -----------------------------------------------------------------------------------------------
+
+    def _say_day(self, local: int, day: int, counts: Any, score: float, version: int, previous: Any = None) -> None:
+        policy = self.rules.policy(day).version
+        self.effects.days.append(self.writer.day(self.ids[local], day, counts, score, policy, version, self._stale, previous))
+
+    def _say_ratings(
+        self,
+        local: Any,
+        rows: Row,
+        table: roster.Table,
+        settled: rating.Settled,
+        *,
+        cause: str,
+        left: dict[int, Student | None] | None = None,
+    ) -> None:
+        policy, stale = self.rules.policy(self.meta.anchor).version, self._stale
+        for i in np.flatnonzero(settled.changed).tolist():
+            row = int(local[i])
+            self.effects.ratings.append(
+                self.writer.rating(
+                    self.ids[row],
+                    self.students[row],
+                    left[row] if left else None,
+                    rows[i],
+                    i,
+                    settled.view,
+                    (settled.rating[i], settled.reason[i]),
+                    cause=cause,
+                    closed=self.meta.closed,
+                    policy=policy,
+                    stale=stale,
+                    part_time=bool(table["part_time"][i]),
+                )
+            )
+
+    def _say_alerts(
+        self, local: Any, rows: Row, table: roster.Table, view: View, spells: alerts.Spells, *, ending: str
+    ) -> None:
+        policy = self.rules.policy(self.meta.anchor)
+        for i, spell in zip(*np.nonzero(spells.opened | spells.ended), strict=True):
+            row, opened = int(local[i]), bool(spells.opened[i, spell])
+            since = self.meta.anchor if opened else int(spells.opened_for[i, spell])
+            self.effects.alerts.append(
+                self.writer.alert(
+                    self.ids[row],
+                    self.students[row],
+                    rows[i],
+                    int(i),
+                    view,
+                    alerts.name(policy, int(spell), iso_day(since)),
+                    "opened" if opened else ending,
+                    since,
+                    int(spells.idle[i]),
+                    policy=policy.version,
+                    part_time=bool(table["part_time"][i]),
+                )
+            )
+
+    def _changelog(self) -> None:
+        """Write what changed: roster, rows, once-keys, and the partition's row last, which says that all is there."""
+        if not self.items:
+            return
+        out = self.effects.changelog
+        for local, version in self.rosters.items():
+            student = self.students[local]
+            value = None if student is None else version.to_bytes(8, "little") + student.model_dump_json(exclude_defaults=True).encode()
+            out.append((KEY_ROSTER + self.ids[local], value, []))
+        touched = np.flatnonzero(self.touched)
+        values = encode_rows(self.rows[touched], self.window, self.context.longest)
+        alive = self.table["alive"][touched].tolist()
+        ids = self.ids
+        for local, value, here in zip(touched.tolist(), values, alive, strict=True):
+            # A tombstone has no value to carry its version: readers find it in a header.
+            gone = [] if here else [(VERSION, b"%d" % self.rows["version"][local])]
+            out.append((ids[local], value if here else None, gone))
+        self._write_once(out)
+        out.append((KEY_PARTITION, encode_partition(self.meta), []))
+
+    def _write_once(self, out: list[Message]) -> None:
+        """Write the batch's once-keys, a record a day; merge a day's records when they have become many, drop days that left."""
+        oldest = self.meta.anchor - self.window + 1
+        for day, first, last, keys in self.new_once:
+            if day >= oldest:
+                key = _once_key(day, f"{first}-{last}")
+                self.segments.setdefault(day, []).append(key)
+                out.append((key, keys.astype("<i8").tobytes(), []))
+        for day in [d for d in self.segments if d < oldest]:
+            out.extend((key, None, []) for key in self.segments.pop(day))
+        for day, segments in self.segments.items():
+            if len(segments) >= _MERGE_AT:
+                held = np.union1d(self.partition.once.of(day), self.once.of(day))
+                if len(segments) * 256 >= len(held):
+                    starts = range(0, len(held), _KEYS_A_RECORD)
+                    merged = [_once_key(day, f"{self.meta.offset}/{start}") for start in starts]
+                    out.extend(
+                        (key, held[start : start + _KEYS_A_RECORD].astype("<i8").tobytes(), [])
+                        for key, start in zip(merged, starts, strict=True)
+                    )
+                    out.extend((key, None, []) for key in segments)
+                    segments[:] = merged
+
+
+def _once_key(day: int, name: str) -> bytes:
+    return KEY_ONCE + f"{day}/{name}".encode()
+
+
+def _restore(rows: Row, before: Row, where: Any) -> None:
+    """Take the live rating of some rows back to what it was."""
+    for name in ("rating", "reason", "score", "window_end", "since", "since_at"):
+        rows[name] = np.where(where, before[name], rows[name])
+
+
+def _bytes(rows: Row) -> Any:
+    return np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)
+
+
+def _pick(absences: roster.Absences, chosen: Any) -> roster.Absences:
+    return [absences[i] for i in np.flatnonzero(chosen).tolist()]
+
+
+def _student(item: Item) -> Student | None:
+    record = item.record
+    assert isinstance(record, log.StudentRecord)
+    if bytes(record.record) == b"null":
+        return None
+    student = Student.model_validate_json(bytes(record.record))
+    if item.key is None or student.student.encode() != item.key:
+        msg = "the record's student is not its key"
+        raise ValueError(msg)
+    return student
+
+
+def _first(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        problem = error.errors(include_input=False, include_url=False)[0]
+        return f"{'.'.join(str(p) for p in problem['loc'])}: {problem['msg']}"
+    return str(error)
+

@@ -1,0 +1,1 @@
+"""How it runs: local servers, containers, Kubernetes, Prometheus, Grafana. Imports none of ours."""

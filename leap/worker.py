@@ -1,0 +1,195 @@
+"""``leap worker ROLE``: one process of one role."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import sys
+import time
+from collections.abc import Awaitable, Callable
+
+import uvloop
+from aiokafka.errors import KafkaError
+
+from agents.decide import Context
+from agents.engagement import Engagement
+from agents.roster import Roster
+from leap import __version__
+from schemas.policy import PolicyError, PolicySet, read_policies
+from sinks.dead_letters import DeadLetters
+from streams import metrics
+from streams.admin import Offsets, TopicsError, admin, check_topics
+from streams.clock import Clock
+from streams.intake import ADAPTERS, Intake
+from streams.producer import Producer
+from streams.role import (
+    EXIT_CONFIG,
+    EXIT_SOFTWARE,
+    EXIT_UNAVAILABLE,
+    Handler,
+    Health,
+    Probes,
+    Streaming,
+    end_process,
+)
+from streams.roster_view import RosterView
+from streams.settings import Role, Settings
+from windows.civil import CivilDays, date_of
+from windows.scoring import Rules
+
+logger = logging.getLogger(__name__)
+
+
+class ConfigError(Exception):
+    """The settings do not let this role start; the message says what they should be."""
+
+
+def run(role: Role, settings: Settings) -> int:
+    """Run one role until a signal; returns the exit code."""
+    uvloop.install()
+    metrics.build_info.labels(__version__).set(1)
+    health = Health(role, settings.stuck_after)
+    try:
+        policies = read_policies(settings.policies)
+        _check(role, settings, policies)
+        probes = Probes(health, settings.metrics_host, settings.metrics_port)
+    except (PolicyError, ConfigError, OSError) as error:
+        print(f"leap worker {role}: {error}", file=sys.stderr)  # noqa: T201 - the answer to whoever started it
+        return EXIT_CONFIG
+    logger.info("%s: metrics and probes on port %d", role, probes.port)
+    try:
+        asyncio.run(reach(settings))
+    except (TopicsError, ConfigError) as error:
+        print(f"leap worker {role}: {error}", file=sys.stderr)  # noqa: T201 - the answer to whoever started it
+        return EXIT_CONFIG
+    except UnreachableError as error:
+        print(f"leap worker {role}: {error}", file=sys.stderr)  # noqa: T201 - the answer to whoever started it
+        return EXIT_UNAVAILABLE
+    # What was made so far lives as long as the process; a fetch makes tens of thousands of tracked objects, and the default
+    # thresholds would walk them all the time.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 100)
+    if role == "clock":
+        return asyncio.run(_clock(settings, policies, health))
+    if role == "readmodel":
+        return asyncio.run(_read_model(settings, health))
+    topics = settings.topics
+    sources = {
+        "roster": [topics.students.name],
+        "intake": [topic.name for topic in topics.sources.values()],
+        "engagement": [topics.student_log.name],
+    }
+    return Streaming(settings, role, sources[role], health, _maker(role, settings, policies, health)).run()
+
+
+def _check(role: Role, settings: Settings, policies: PolicySet) -> None:
+    if not settings.simulated_clock:
+        policies.on(date_of(CivilDays(policies.zone).day_of(time.time())))
+    if role == "intake":
+        unknown = [name for name in settings.sources if name not in ADAPTERS]
+        if unknown:
+            msg = f"LEAP_SOURCES: no adapter for {', '.join(unknown)}; there are {', '.join(sorted(ADAPTERS))}"
+            raise ConfigError(msg)
+        if settings.profile == "apache" and settings.hash_key is None:
+            msg = "LEAP_HASH_KEY is not set: intake needs a secret of the institution to tell repeats apart"
+            raise ConfigError(msg)
+
+
+class UnreachableError(Exception):
+    """Kafka or Redis did not answer in time; the message has the address."""
+
+
+async def reach(settings: Settings) -> None:
+    """Wait until Kafka answers, then check the topics.
+
+    Raises:
+        UnreachableError: it did not answer within ``start_timeout``.
+        TopicsError: the topics are not as they should be.
+    """
+    deadline = time.monotonic() + settings.start_timeout
+    while True:
+        try:
+            async with admin(settings):
+                break
+        except (KafkaError, OSError) as error:
+            if time.monotonic() > deadline:
+                msg = f"no Kafka at {settings.kafka} after {settings.start_timeout:.0f} s ({type(error).__name__})"
+                raise UnreachableError(msg) from error
+            logger.warning("waiting for Kafka at %s (%s)", settings.kafka, type(error).__name__)
+            await asyncio.sleep(1.0)
+    await check_topics(settings)
+
+
+def _maker(role: Role, settings: Settings, policies: PolicySet, health: Health) -> Callable[[], Awaitable[Handler]]:
+    async def make() -> Handler:
+        producer = Producer(settings, role)
+        await producer.start()
+        letters = DeadLetters(producer, settings)
+        if role == "roster":
+            return Roster(settings, producer, letters)
+        if role == "intake":
+            view = RosterView(settings)
+            await view.start()
+            return Intake(settings, producer, letters, view)
+        context = Context(Rules(policies), CivilDays(policies.zone), settings.epoch)
+        engagement = Engagement(settings, context, producer, letters, health)
+        asyncio.get_running_loop().create_task(_mark(engagement, settings.marker_interval)).add_done_callback(_ended)
+        return engagement
+
+    return make
+
+
+async def _mark(engagement: Engagement, interval: float) -> None:
+    while True:
+        await asyncio.sleep(interval)
+        await engagement.mark()
+
+
+def _ended(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        end_process(getattr(error, "exit_code", EXIT_SOFTWARE), f"engagement: markers: {error!r}")
+
+
+async def _clock(settings: Settings, policies: PolicySet, health: Health) -> int:
+    producer, offsets = Producer(settings, "clock"), Offsets(settings, "clock")
+    await producer.start()
+    await offsets.start()
+    clock = Clock(settings, policies, producer, offsets, time.time)
+    await clock.start()
+    health.set_ready(True, "watching")
+    return await _until_signal(clock.run(), health)
+
+
+async def _read_model(settings: Settings, health: Health) -> int:
+    from sinks.read_model import ReadModel  # noqa: PLC0415 - Redis only where it is used
+
+    model = ReadModel(settings, health)
+    return await _until_signal(model.run(), health)
+
+
+async def _until_signal(work: Awaitable[None], health: Health) -> int:
+    """Run a role that is a plain coroutine; SIGINT and SIGTERM end it in order."""
+    import signal  # noqa: PLC0415
+
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(work)
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, task.cancel)
+
+    async def beat() -> None:
+        while True:
+            health.beat()
+            await asyncio.sleep(0.5)
+
+    beating = asyncio.create_task(beat())
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    except Exception as error:
+        logger.critical("%s ended", health.role, exc_info=error)
+        print(f"leap worker {health.role}: {error!r}", file=sys.stderr)  # noqa: T201 - the last words
+        return int(getattr(error, "exit_code", EXIT_SOFTWARE))
+    finally:
+        beating.cancel()
+    return 0

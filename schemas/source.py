@@ -1,0 +1,23 @@
+"""The generic event of a source topic: what ``leap replay`` sends and what a source owner without an adapter can send.
+
+Each source system's own format has an adapter in :mod:`streams.intake`; this is the format of ours.
+"""
+
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from schemas.activities import Activity
+from schemas.students import StudentId
+
+
+class SourceEvent(BaseModel):
+    """One activity. ``at`` needs a zone (``Z`` or an offset); ``id`` is what makes the event one event at its source."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    student: StudentId
+    activity: Activity
+    at: AwareDatetime
+    count: Annotated[int, Field(ge=1, le=65535, strict=True)] = 1
+    id: Annotated[str, Field(min_length=1, max_length=256)]

@@ -1,0 +1,1 @@
+"""Where results go: the Redis read model and the dead letters."""

@@ -1,0 +1,173 @@
+"""Topics of an installation: made by command, checked at every start; and the offsets that lag is computed from."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import for_code
+
+from schemas.topics import Topic
+from streams.reader import consumer
+from streams.settings import Settings
+
+_TOPIC_EXISTS = 36
+
+
+class TopicsError(Exception):
+    """The cluster's topics are not as they should be; the message says, a line each, what is and what should be."""
+
+
+@asynccontextmanager
+async def admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Give an admin client, and close it."""
+    client = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap, client_id=f"{settings.prefix}.admin")
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+def partitions_of(topic: Topic, settings: Settings) -> int:
+    """Return how many partitions a topic should have."""
+    if topic is settings.topics.clock or topic.name == settings.topics.clock.name:
+        return 1
+    return settings.partitions if topic.by_student else settings.source_partitions
+
+
+async def create_topics(settings: Settings) -> list[str]:
+    """Make the topics that are missing; return their names. Existing ones are left as they are (``check_topics`` judges them).
+
+    Raises:
+        TopicsError: the broker refused one.
+    """
+    made: list[str] = []
+    async with admin(settings) as client:
+        existing = set(await client.list_topics())
+        missing = [topic for topic in settings.topics if topic.name not in existing]
+        if missing:
+            new = [
+                NewTopic(
+                    topic.name, partitions_of(topic, settings), settings.replication, topic_configs=topic.config
+                )
+                for topic in missing
+            ]
+            response = await client.create_topics(new, timeout_ms=30_000)
+            for name, code, *message in response.topic_errors:
+                if code not in {0, _TOPIC_EXISTS}:
+                    msg = f"{name}: the broker refused to make it: {message[0] or for_code(code).__name__}"
+                    raise TopicsError(msg)
+                made.append(name)
+    return made
+
+
+async def check_topics(settings: Settings, *, configs: bool = True) -> None:
+    """Check that every topic is there, with the partitions and the settings it should have.
+
+    Raises:
+        TopicsError: a line for each that is not.
+    """
+    problems: list[str] = []
+    wanted = {topic.name: topic for topic in settings.topics}
+    async with admin(settings) as client:
+        described: dict[str, Any] = {
+            topic["topic"]: topic for topic in await client.describe_topics() if topic["topic"] in wanted
+        }
+        for name, topic in wanted.items():
+            should = partitions_of(topic, settings)
+            found = described.get(name)
+            if found is None or found["error_code"]:
+                problems.append(f"{name}: missing; make it with: leap topics create ({should} partitions)")
+            elif len(found["partitions"]) != should:
+                problems.append(
+                    f"{name}: has {len(found['partitions'])} partitions, should have {should} "
+                    f"(the number is fixed within an epoch; set LEAP_PARTITIONS or LEAP_SOURCE_PARTITIONS to what is there)"
+                )
+        if configs and settings.profile == "apache" and not problems:
+            problems += await _wrong_configs(client, wanted)
+    if problems:
+        raise TopicsError("\n".join(problems))
+
+
+async def _wrong_configs(client: AIOKafkaAdminClient, wanted: Mapping[str, Topic]) -> list[str]:
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in wanted]
+    problems = []
+    for response in await client.describe_configs(resources):
+        for _, _, _, name, entries in response.resources:
+            have = {entry[0]: entry[1] for entry in entries}
+            for key, value in wanted[name].config.items():
+                if have.get(key) != value:
+                    problems.append(f"{name}: {key} is {have.get(key)}, should be {value}")
+    return problems
+
+
+class Offsets:
+    """Looks offsets up from outside any group: what a partition has, what a group has committed, what stood at an instant."""
+
+    def __init__(self, settings: Settings, name: str = "offsets") -> None:
+        """Prepare; nothing is connected yet."""
+        self._settings = settings
+        self._name = name
+        self._kafka: AIOKafkaConsumer = consumer(settings, name)
+        self._groups: dict[str, AIOKafkaConsumer] = {}
+
+    async def start(self) -> None:
+        """Connect."""
+        await self._kafka.start()
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        for kafka in (self._kafka, *self._groups.values()):
+            await kafka.stop()
+
+    async def partitions(self, topics: Iterable[str]) -> list[TopicPartition]:
+        """Return every partition of some topics."""
+        found: list[TopicPartition] = []
+        for topic in topics:
+            numbers = self._kafka.partitions_for_topic(topic)
+            if numbers is None:
+                await self._kafka._client.force_metadata_update()  # noqa: SLF001 - no public way
+                await self._kafka._client.fetch_all_metadata()  # noqa: SLF001
+                numbers = self._kafka.partitions_for_topic(topic) or set()
+            found += [TopicPartition(topic, number) for number in sorted(numbers)]
+        return found
+
+    async def ends(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return one past the last offset of partitions."""
+        wanted = list(partitions)
+        return dict(await self._kafka.end_offsets(wanted)) if wanted else {}
+
+    async def starts(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the first offset that partitions still have."""
+        wanted = list(partitions)
+        return dict(await self._kafka.beginning_offsets(wanted)) if wanted else {}
+
+    async def at(self, partitions: Iterable[TopicPartition], instant: float) -> dict[TopicPartition, int]:
+        """Return the first offset appended at or after an instant (seconds); the end where there is none.
+
+        The embedded broker cannot answer this: there it is always the end, so that whoever waits waits longer, never less.
+        """
+        wanted = list(partitions)
+        ends = await self.ends(wanted)
+        if self._settings.profile == "embedded" or not wanted:
+            return ends
+        found = await self._kafka.offsets_for_times(dict.fromkeys(wanted, int(instant * 1000)))
+        return {tp: ends[tp] if found.get(tp) is None else found[tp].offset for tp in wanted}
+
+    async def committed(self, group: str, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return what a consumer group has committed of partitions (those without a commit are left out).
+
+        Asked as a member would that never joins: the admin API's way makes the embedded broker close the connection.
+        """
+        kafka = self._groups.get(group)
+        if kafka is None:
+            kafka = consumer(self._settings, self._name, group_id=group)
+            await kafka.start()
+            self._groups[group] = kafka
+        wanted = list(partitions)
+        kafka.assign(wanted)
+        offsets = {tp: await kafka.committed(tp) for tp in wanted}
+        return {tp: offset for tp, offset in offsets.items() if offset is not None}

@@ -1,0 +1,121 @@
+"""The column table's durable side: a partition's changelog, written a batch at a time and read back in one go.
+
+It is our own and not a ``faust.Table``: Faust swallows errors of recovery, can wait in it without end, and does not say when a
+zombie has written (docs/decisions/0001-own-recovery.md). What it must hold:
+
+* *Begins where the last one ended.* Every write's first offset must be the end we know. If it is not, somebody else wrote:
+  this worker or the other one is a zombie, and which one cannot be told from here, so the process ends; recovery merges.
+* *Highest version wins.* Recovery keeps the row with the highest version, not the last one; rows of which an older version
+  stands behind a newer one are written again, or compaction would keep the older one for ever.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from aiokafka import TopicPartition
+
+from schemas.cloudevents import VERSION, find
+from schemas.state import KEY_MARKER, KEY_ONCE, KEY_PARTITION, KEY_ROSTER, decode_partition
+from schemas.version import version
+from streams.producer import Message, Producer
+from streams.reader import consumer, read_to_end
+from streams.settings import Settings
+
+
+class ZombieError(Exception):
+    """Somebody else wrote to this partition's changelog."""
+
+
+def version_of(key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> int:
+    """Return the version that a state record carries (-1 if it has none, and the last one wins)."""
+    if value is None:
+        carried = find(headers, VERSION)
+        return -1 if carried is None else int(carried)
+    if key == KEY_PARTITION:
+        row = decode_partition(value)
+        return version(row.epoch, max(row.offset, 0))
+    if key.startswith(KEY_ROSTER):
+        return int.from_bytes(value[:8], "little")
+    if key.startswith((KEY_ONCE, KEY_MARKER)):
+        return -1
+    return int.from_bytes(value[4:12], "little", signed=True)
+
+
+class Latest:
+    """The latest value of each key by version, and the keys of which an older version came after a newer one."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._held: dict[bytes, tuple[int, bytes | None]] = {}
+        self.out_of_order: set[bytes] = set()
+        self.records = 0
+
+    def add(self, record: Any) -> None:
+        """Take one record of the changelog."""
+        self.records += 1
+        key, value = record.key, record.value
+        if key is None:
+            return
+        new = version_of(key, value, record.headers)
+        held = self._held.get(key)
+        if held is not None and new < held[0]:
+            self.out_of_order.add(key)
+            return
+        self.out_of_order.discard(key)
+        self._held[key] = (new, value)
+
+    def values(self) -> list[tuple[bytes, bytes]]:
+        """Return what stands: every key that is not removed."""
+        return [(key, value) for key, (_, value) in self._held.items() if value is not None]
+
+
+class Changelog:
+    """The changelog of one partition, as its present owner."""
+
+    def __init__(self, settings: Settings, producer: Producer, partition: int) -> None:
+        """Name the partition; nothing is read yet."""
+        self._settings = settings
+        self._producer = producer
+        self._topic = settings.topics.engagement.name
+        self._partition = partition
+        self._end = -1
+
+    async def recover(self) -> Latest:
+        """Read the partition up to its end and take it over from there.
+
+        Raises:
+            StalledError: the broker stopped sending.
+            aiokafka.errors.KafkaError: it cannot be read at all.
+        """
+        latest = Latest()
+        reader = consumer(self._settings, "recovery")
+        tp = TopicPartition(self._topic, self._partition)
+        await reader.start()
+        try:
+            async for _, records in read_to_end(reader, [tp]):
+                for record in records:
+                    latest.add(record)
+            self._end = await reader.position(tp)
+        finally:
+            await reader.stop()
+        return latest
+
+    async def write(self, messages: Sequence[Message]) -> None:
+        """Deliver rows in order.
+
+        Raises:
+            DeliveryError: the broker did not take them.
+            ZombieError: they do not stand where this owner's last write ended.
+        """
+        for start, stop in await self._producer.deliver(self._topic, self._partition, messages):
+            if start != self._end:
+                msg = (
+                    f"{self._topic}-{self._partition}: expected to write at offset {self._end}, was written at {start}: "
+                    f"another worker wrote to this partition"
+                )
+                raise ZombieError(msg)
+            self._end = stop
+
+    async def mark(self) -> None:
+        """Write a marker, so that an idle partition's segment rolls and compaction (and erasure) reaches it."""
+        await self.write([(KEY_MARKER, b"", [])])

@@ -1,0 +1,59 @@
+"""Every metric, declared once: ``docs/metrics.md`` is made from this file. Labels never carry a student."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_LATENCY = (0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+source_records = Counter(
+    "leap_source_records",
+    "Source records that intake has dealt with; a share of dead_letter that grows means that a source changed its format",
+    ["source", "outcome"],
+)
+dead_letters = Counter(
+    "leap_dead_letters", "Records put into the dead letters, by the stage that could not use them", ["stage"]
+)
+roster_records = Counter("leap_roster_records", "Roster records dealt with", ["outcome"])
+activities = Counter(
+    "leap_activities",
+    "Activities that engagement has dealt with: counted (late ones too), repeated (same once-key), fenced (already in the state), "
+    "late (a closed day was restated), late_beyond (before the window)",
+    ["outcome"],
+)
+rating_changes = Counter("leap_rating_changes", "Rating changes sent")
+alerts = Counter("leap_alerts", "Alert records sent")
+days_closed = Counter("leap_days_closed", "Days closed, a partition each")
+last_closed_day = Gauge(
+    "leap_last_closed_day_timestamp_seconds",
+    "End of the last closed day of a partition; more than 27 h ago means that days do not close",
+    ["partition"],
+)
+students = Gauge("leap_students", "Students on the roster of a partition", ["partition"])
+once_keys = Gauge("leap_once_keys", "Keys held to tell repeats, of a partition", ["partition"])
+batch_seconds = Histogram(
+    "leap_batch_seconds", "Time a batch takes, by stage of the work", ["role", "stage"], buckets=_LATENCY
+)
+recovery_seconds = Histogram(
+    "leap_recovery_seconds", "Time to read a partition's state back", buckets=(0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+)
+lag_records = Gauge("leap_lag_records", "Records not yet committed", ["role", "topic", "partition"])
+stuck_seconds = Gauge(
+    "leap_stuck_seconds", "How long the process has been behind without committing; 0 when caught up", ["role"]
+)
+ready = Gauge("leap_ready", "1 when the process has its partitions and their state", ["role"])
+redis_up = Gauge("leap_redis_up", "1 when the last command to Redis worked")
+redis_writes = Counter(
+    "leap_redis_writes", "Writes to the read model: applied, or stale (Redis had a higher version)", ["outcome"]
+)
+redis_rewinds = Counter(
+    "leap_redis_rewinds", "Times the read model went back in Kafka because Redis had lost progress (flush, older copy)"
+)
+event_to_redis_seconds = Histogram(
+    "leap_event_to_redis_seconds",
+    "From the broker's append of a source record to the student's view in Redis",
+    buckets=_LATENCY,
+)
+feed_last_record = Gauge(
+    "leap_feed_last_record_timestamp_seconds", "When a source's topic was last seen to grow", ["source"]
+)
+feed_stale = Gauge("leap_feed_stale", "1 while a feed is silent for longer than its policy allows", ["source"])
+build_info = Gauge("leap_build_info", "The release that runs", ["version"])

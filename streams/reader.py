@@ -1,0 +1,59 @@
+"""Reads partitions from an offset to the end they had when asked: recovery, the roster at intake, rebuild, parity."""
+
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from streams.settings import Settings
+
+_SILENCE = 30.0
+
+
+class StalledError(Exception):
+    """The broker stopped sending a partition before the end that it had named."""
+
+
+def consumer(settings: Settings, name: str, **options: Any) -> AIOKafkaConsumer:
+    """Return a consumer without a group (or with the options of one), not yet started."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=settings.bootstrap,
+        client_id=f"{settings.prefix}.{name}",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=settings.fetch_bytes,
+        **options,
+    )
+
+
+async def read_to_end(
+    kafka: AIOKafkaConsumer, partitions: Iterable[TopicPartition], *, silence: float = _SILENCE
+) -> AsyncIterator[tuple[TopicPartition, list[Any]]]:
+    """Assign ``partitions`` and yield their records, fetch by fetch, up to the ends they have now.
+
+    A compacted or deleted tail is no reason to wait: what counts is the position, not the last record seen.
+
+    Raises:
+        StalledError: nothing came for ``silence`` seconds although the end was not reached.
+    """
+    wanted = list(partitions)
+    kafka.assign(wanted)
+    ends: Mapping[TopicPartition, int] = await kafka.end_offsets(wanted)
+    starts: Mapping[TopicPartition, int] = await kafka.beginning_offsets(wanted)
+    for tp in wanted:
+        kafka.seek(tp, starts[tp])
+    left = {tp for tp in wanted if starts[tp] < ends[tp]}
+    heard = time.monotonic()
+    while left:
+        fetched = await kafka.getmany(*left, timeout_ms=500)
+        for tp, records in fetched.items():
+            heard = time.monotonic()
+            yield tp, [record for record in records if record.offset < ends[tp]]
+        for tp in list(left):
+            if await kafka.position(tp) >= ends[tp]:
+                left.discard(tp)
+        if time.monotonic() - heard > silence:
+            names = ", ".join(f"{tp.topic}-{tp.partition} up to offset {ends[tp]}" for tp in sorted(left))
+            msg = f"the broker sent nothing for {silence:.0f} s; still missing {names}"
+            raise StalledError(msg)

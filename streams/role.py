@@ -1,0 +1,316 @@
+"""One worker process of one role: its Faust app, its health, its end.
+
+Whatever cannot be handled ends the process without acknowledging (``os._exit``): a supervisor starts it again, and it goes on
+from what was committed. Faust would acknowledge the failing message, and a restarted agent would skip one.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Protocol
+
+import faust
+from aiokafka import TopicPartition
+from faust.app.base import BootStrategy
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from schemas.dead_letters import DeadLetter
+from streams import metrics
+from streams.admin import Offsets
+from streams.record_batches import SCHEME, Consumer
+from streams.settings import Role, Settings
+
+logger = logging.getLogger(__name__)
+
+EXIT_SOFTWARE = 70
+"""A failure that nobody foresaw, or that only a fresh start mends."""
+EXIT_UNAVAILABLE = 69
+"""Kafka or Redis did not answer for as long as the settings allow."""
+EXIT_STUCK = 75
+"""The watchdog ended a process that was behind and did not commit."""
+EXIT_CONFIG = 78
+"""Topics, policies or settings are not what they should be; starting again does not help."""
+
+
+class DeadLetterBox(Protocol):
+    """Where records go that cannot be used. Called by intake, roster and engagement before they acknowledge."""
+
+    async def put(self, letters: list[DeadLetter]) -> None:
+        """Deliver letters; returns when the broker has them, raises DeliveryError when it has not."""
+
+
+def end_process(code: int, reason: str) -> None:
+    """End this process now, acknowledging nothing. Never returns."""
+    logger.critical("ending the process (exit %d): %s", code, reason)
+    print(f"leap: {reason}", file=sys.stderr, flush=True)  # noqa: T201 - the last words must not wait for a log handler
+    logging.shutdown()
+    os._exit(code)
+
+
+class Health:
+    """What /live and /ready answer, and what the watchdog judges. Written by the event loop, read by other threads."""
+
+    def __init__(self, role: str, stuck_after: float) -> None:
+        """Begin as not ready."""
+        self.role = role
+        self.stuck_after = stuck_after
+        self.ready = False
+        self.detail = "starting"
+        self._beat = time.monotonic()
+        self._progress = time.monotonic()
+        self._behind = False
+
+    def set_ready(self, ready: bool, detail: str) -> None:  # noqa: FBT001 - a plain setter
+        """Say whether the process has its partitions and their state."""
+        self.ready, self.detail = ready, detail
+        metrics.ready.labels(self.role).set(ready)
+
+    def beat(self) -> None:
+        """Say that the event loop turns."""
+        self._beat = time.monotonic()
+
+    def progress(self) -> None:
+        """Say that something was committed, or is on its way in a long but legal step (recovery)."""
+        self._progress = time.monotonic()
+
+    def behind(self, *, behind: bool) -> None:
+        """Say whether there are records that are not committed."""
+        if not behind or not self._behind:
+            self._progress = time.monotonic()
+        self._behind = behind
+
+    def stuck_for(self) -> float:
+        """Return for how long (seconds) the loop has not turned, or records have waited without a commit."""
+        now = time.monotonic()
+        idle = now - self._progress if self._behind else 0.0
+        # A loop that turns every second is not stuck; a batch may hold it for a moment.
+        frozen = now - self._beat
+        return max(idle, frozen if frozen > 5.0 else 0.0)  # noqa: PLR2004
+
+
+class Probes:
+    """/metrics, /live and /ready from a thread of their own: a blocked event loop must not hide the diagnosis."""
+
+    def __init__(self, health: Health, host: str, port: int) -> None:
+        """Listen at once; OSError if the port is taken."""
+        self._server = ThreadingHTTPServer((host, port), _handler(health))
+        self._server.daemon_threads = True
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, name="probes", daemon=True).start()
+        threading.Thread(target=_watch, args=(health,), name="watchdog", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _handler(health: Health) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            if path == "/metrics":
+                metrics.stuck_seconds.labels(health.role).set(round(health.stuck_for(), 1))
+                self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
+            elif path == "/live":
+                stuck = health.stuck_for()
+                self._json(200 if stuck < health.stuck_after else 503, stuck_seconds=round(stuck, 1))
+            elif path == "/ready":
+                self._json(200 if health.ready else 503, ready=health.ready, detail=health.detail)
+            else:
+                self._json(404, paths=["/metrics", "/live", "/ready"])
+
+        def _json(self, code: int, **body: Any) -> None:
+            self._answer(code, "application/json", json.dumps({"role": health.role, **body}).encode())
+
+        def _answer(self, code: int, kind: str, body: bytes) -> None:
+            self.send_response(code)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
+            """A scrape every few seconds is no news."""
+
+    return Handler
+
+
+def _watch(health: Health) -> None:
+    while True:
+        time.sleep(1.0)
+        stuck = health.stuck_for()
+        if stuck > health.stuck_after:
+            end_process(EXIT_STUCK, f"{health.role}: behind and not committing for {stuck:.0f} s")
+
+
+class _Boot(BootStrategy):  # type: ignore[misc]
+    """Faust would open a web port even when told not to, and serve state on it."""
+
+    enable_web = False
+
+
+class _Worker(faust.Worker):  # type: ignore[misc]
+    """Faust's worker without its own ideas about logging and the terminal."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Drop the spinner, which writes escape codes into logs."""
+        super().__init__(*args, **kwargs)
+        self.spinner = None
+
+    def _setup_logging(self) -> None:
+        """Logging is set up by whoever runs the process."""
+
+
+class Handler:
+    """What a streaming role does with its batches. Made inside the event loop that calls it."""
+
+    async def assigned(self, partitions: set[TopicPartition], generation: int) -> bool:  # noqa: ARG002 - for those that keep state
+        """Partitions came (before any of their batches). Must not block long. Returns whether the role is ready at once."""
+        return True
+
+    async def handle(self, topic: str, partition: int, records: list[Any]) -> None:
+        """Deal with one batch, never two of a partition at a time. When it returns, the batch is acknowledged; when it raises,
+        the process ends (with the error's ``exit_code``, if it has one) and the batch is read again.
+        """
+        raise NotImplementedError
+
+
+class Streaming:
+    """A role that consumes with Faust: an app with one agent over record batches."""
+
+    def __init__(
+        self, settings: Settings, role: Role, topics: list[str], health: Health, make: Callable[[], Awaitable[Handler]]
+    ) -> None:
+        """Build the app; nothing is connected yet. ``make`` connects and returns the handler, once the loop runs."""
+        self._settings = settings
+        self._role = role
+        self._health = health
+        self._make = make
+        self._made: asyncio.Task[Handler] | None = None
+        self._taking = True
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._done: dict[Any, int | None] = {}
+        self.app = faust.App(
+            settings.group(role),
+            broker=[f"{SCHEME}://{server}" for server in settings.bootstrap],
+            store="memory://",
+            origin="streams",
+            autodiscover=False,
+            web_enabled=False,
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            consumer_auto_offset_reset="earliest",
+            stream_wait_empty=False,
+            stream_buffer_maxsize=8,
+            broker_max_poll_records=settings.poll_records,
+            consumer_max_fetch_size=settings.fetch_bytes,
+            broker_session_timeout=settings.session_timeout,
+            broker_rebalance_timeout=settings.rebalance_timeout,
+            broker_heartbeat_interval=settings.heartbeat,
+            broker_commit_interval=settings.commit_interval,
+            table_standby_replicas=0,
+        )
+        self.app.boot_strategy = _Boot(self.app)
+        self.app._create_directories = lambda: None  # noqa: SLF001 - nothing is kept on disk
+        Consumer.drain = self._drain
+        self.app.on_partitions_assigned.connect(self._on_assigned)
+        source = self.app.topic(*topics, value_type=None, key_type=None, value_serializer="raw", key_serializer="raw")
+        self.app.agent(source, name=role)(self._agent)
+        self.app.task(self._beat)
+        self.app.task(self._watch_lag)
+
+    async def _handler(self) -> Handler:
+        """Return the handler; the first call makes it."""
+        if self._made is None:
+            self._made = asyncio.ensure_future(self._make())
+        try:
+            return await asyncio.shield(self._made)
+        except Exception as error:  # noqa: BLE001 - Faust would log it and go on without a handler
+            self._fail(error)
+            raise
+
+    async def _agent(self, stream: Any) -> None:
+        async for event in stream.noack().events():
+            message = event.message
+            if not self._taking or message.generation_id != self.app.consumer_generation_id:
+                continue
+            self._idle.clear()
+            try:
+                handler = await self._handler()
+                await handler.handle(message.topic, message.partition, event.value)
+                await stream.ack(event)
+            except BaseException as error:  # noqa: BLE001 - nothing may leave the loop: Faust would acknowledge it
+                self._fail(error)
+            finally:
+                self._idle.set()
+
+    def _fail(self, error: BaseException) -> None:
+        code = getattr(error, "exit_code", EXIT_SOFTWARE)
+        logger.critical("a batch failed", exc_info=error)
+        end_process(code, f"{self._role}: {error or type(error).__name__}")
+
+    async def _drain(self) -> None:
+        """Let the batch in hand end, for at most half of what the group allows for a rebalance."""
+        self._taking = False
+        try:
+            await asyncio.wait_for(self._idle.wait(), self._settings.rebalance_timeout / 2)
+        except TimeoutError:
+            logger.warning("%s: a batch is still in hand at a rebalance; its late writes are fenced", self._role)
+
+    async def _on_assigned(self, _app: Any, assigned: set[Any], **_: Any) -> None:
+        self._taking = True
+        self._health.progress()
+        partitions = {TopicPartition(tp.topic, tp.partition) for tp in assigned}
+        handler = await self._handler()
+        if await handler.assigned(partitions, self.app.consumer_generation_id):
+            self._health.set_ready(True, f"{len(partitions)} partitions")
+
+    async def _beat(self) -> None:
+        while not self.app.should_stop:
+            self._health.beat()
+            await asyncio.sleep(0.5)
+
+    async def _watch_lag(self) -> None:
+        """Watch from outside of Faust's consumer whether this process keeps up: a stalled consumer does not see its own lag."""
+        while not self.app.should_stop:
+            offsets = Offsets(self._settings, f"{self._role}-lag")
+            try:
+                await offsets.start()
+                while not self.app.should_stop:
+                    await self._measure(offsets)
+                    await asyncio.sleep(1.0)
+            except Exception as error:  # noqa: BLE001 - a broker that is away must not end the watching
+                logger.warning("%s: cannot measure lag: %r", self._role, error)
+                await asyncio.sleep(1.0)
+            finally:
+                await offsets.stop()
+
+    async def _measure(self, offsets: Offsets) -> None:
+        consumer = self.app.consumer
+        mine = [tp for tp in consumer.assignment() if tp.topic not in self.app.tables.changelog_topics]
+        ends = await offsets.ends([TopicPartition(tp.topic, tp.partition) for tp in mine])
+        done = {tp: consumer._committed_offset.get(tp) for tp in mine}  # noqa: SLF001
+        lags = {tp: max(0, end - (done.get(tp) or 0)) for tp, end in ends.items()}  # type: ignore[call-overload]
+        for tp, lag in lags.items():
+            metrics.lag_records.labels(self._role, tp.topic, tp.partition).set(lag)
+        if done != self._done:
+            self._done = done
+            self._health.progress()
+        self._health.behind(behind=any(lags.values()))
+
+    def run(self) -> int:
+        """Run until a signal; returns the exit code."""
+        worker = _Worker(self.app, quiet=True, redirect_stdouts=False)
+        try:
+            worker.execute_from_commandline()
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        return 0
