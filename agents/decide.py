@@ -6,12 +6,13 @@ Same log and same policies give the same days, ratings, alerts and state, whatev
 and only the rows whose rating changes or whose closed days are restated are worked out again record by record.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import groupby, repeat
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 from pydantic import ValidationError
 
@@ -229,33 +230,39 @@ class Draft:
         self.window = partition.context.window
         self.effects = Effects()
         self.writer = Writer(partition.number)
-        self.items = [item for item in items if partition.meta is None or item.offset > partition.meta.offset]
+        reached = -1 if partition.meta is None else partition.meta.offset
+        self.items = [item for item in items if item[0] > reached] if items and items[0][0] <= reached else items
         self.effects.fenced += len(items) - len(self.items)
         self.once = OnceKeys()
         self.new_once: list[tuple[int, int, int, Any]] = []
         self.rosters: dict[int, int] = {}
         if not self.items:
             return
-        self.meta = self._meta(self.items[0])
-        self.meta.offset = self.items[-1].offset
+        offsets, self.keys, _, self.records = zip(*self.items, strict=True)
+        self.offsets = np.fromiter(offsets, np.int64, len(offsets))
+        self.meta = self._meta(self.records[0])
+        self.meta.offset = offsets[-1]
         self._gather()
 
     def run(self) -> None:
         """Work out every run of records of one kind, in order."""
         start = 0
-        for stop in range(1, len(self.items) + 1):
-            kind = type(self.items[start].record)
-            if stop == len(self.items) or type(self.items[stop].record) is not kind:
-                run = self.items[start:stop]
-                if kind is log.ActivityRecord:
-                    self._activities(run)
-                elif kind is log.StudentRecord:
-                    self._students(run)
-                else:
-                    for item in run:
-                        self._control(item)
-                start = stop
+        for kind, n in self._runs():
+            stop = start + n
+            if kind is log.ActivityRecord:
+                self._activities(slice(start, stop))
+            elif kind is log.StudentRecord:
+                self._students(slice(start, stop))
+            else:
+                for item in self.items[start:stop]:
+                    self._control(Item._make(item))
+            start = stop
         self._changelog()
+
+    def _runs(self) -> Iterable[tuple[type, int]]:
+        if self.items and len(self.kinds) == 1:
+            return [(type(self.records[0]), len(self.records))]
+        return [(kind, len(list(same))) for kind, same in groupby(map(type, self.records))] if self.items else []
 
     def commit(self) -> None:
         """Put the rows back. Call it when outputs and changelog are delivered."""
@@ -289,10 +296,10 @@ class Draft:
 
     # -- the copies -------------------------------------------------------------------------------------------------
 
-    def _meta(self, first: Item) -> PartitionRow:
+    def _meta(self, first: log.Record) -> PartitionRow:
         if self.partition.meta is not None:
-            return msgspec.json.decode(encode_partition(self.partition.meta), type=PartitionRow)
-        anchor = self.context.civil.day_of(first.record.recorded_at) - 1
+            return decode_partition(encode_partition(self.partition.meta))
+        anchor = self.context.civil.day_of(first.recorded_at) - 1
         return PartitionRow(
             offset=-1,
             epoch=self.context.epoch,
@@ -305,30 +312,33 @@ class Draft:
         )
 
     def _gather(self) -> None:
+        """Copy the rows that the records name; all of them, if a day may close."""
         partition = self.partition
-        index, n = partition.index, len(partition.ids)
-        self.new_ids: list[bytes] = []
+        n = len(partition.ids)
+        row = np.fromiter(map(partition.index.get, self.keys, repeat(-1)), np.int64, len(self.keys))  # type: ignore[arg-type]
+        self.kinds = kinds = set(map(type, self.records))
         fresh: dict[bytes, int] = {}
-        whole = False
-        rows: list[int] = []
+        if log.StudentRecord in kinds:
+            for i in np.flatnonzero(row < 0).tolist():
+                key = self.keys[i]
+                if type(self.records[i]) is log.StudentRecord and key is not None:
+                    fresh.setdefault(key, n + len(fresh))
+            row[row < 0] = [fresh.get(self.keys[i], -1) for i in np.flatnonzero(row < 0).tolist()]  # type: ignore[arg-type]
         limit = self.context.civil.end_of(self.meta.anchor + OPEN_DAYS)
-        for item in self.items:
-            record, key = item.record, item.key
-            if type(record) is log.ActivityRecord:
-                if record.at >= limit:
-                    whole = True
-                rows.append(index.get(key, -1))  # type: ignore[arg-type]
-            elif type(record) is log.StudentRecord and key is not None:
-                if key not in index and key not in fresh:
-                    fresh[key] = n + len(fresh)
-                    self.new_ids.append(key)
-                rows.append(index.get(key, -1))
-            elif type(record) is log.DayClosed:
-                whole = True
-        old = np.arange(n) if whole else np.unique(np.array(rows, np.int64))
-        old = old[old >= 0]
-        self.g = np.concatenate([old, np.arange(n, n + len(fresh))]).astype(np.int64)
-        self.fresh = fresh
+        # Control records have no time of their own that could close a day: -inf.
+        times = [r.at if type(r) is log.ActivityRecord else -math.inf for r in self.records]
+        self.at = np.fromiter(times, np.float64, len(times))
+        if log.DayClosed in kinds or self.at.max() >= limit:
+            named = np.ones(n + len(fresh), bool)
+        else:
+            named = np.zeros(n + len(fresh), bool)
+            named[row[row >= 0]] = True
+            named[n:] = True
+        self.new_ids = list(fresh)
+        self.g = np.flatnonzero(named)
+        place = np.cumsum(named) - 1
+        self.local = np.where(row >= 0, place[row], -1) if len(place) else row
+        old = self.g[: len(self.g) - len(fresh)]
         new = blank_rows(len(fresh), self.window, self.context.longest, self.meta.anchor)
         self.rows = np.concatenate([partition.rows[old], new])
         missing = np.zeros(len(fresh), roster.dtype)
@@ -340,14 +350,6 @@ class Draft:
         self.ids = [partition.ids[i] for i in listed] + self.new_ids
         self.touched = np.zeros(len(self.g), bool)
         self.segments = {day: list(keys) for day, keys in partition.segments.items()}
-
-    def _local(self, keys: Sequence[bytes | None]) -> Any:
-        """Return the draft's row of each student, -1 for nobody we know."""
-        index, fresh = self.partition.index, self.fresh
-        found = np.array([index.get(k, -1) if k not in fresh else fresh[k] for k in keys], np.int64)  # type: ignore[arg-type]
-        local = np.searchsorted(self.g, found)
-        local[found < 0] = -1
-        return local
 
     def _some(self, local: Any) -> tuple[Row, roster.Table, roster.Absences]:
         listed = local.tolist()
@@ -362,10 +364,10 @@ class Draft:
 
     # -- activities -------------------------------------------------------------------------------------------------
 
-    def _activities(self, run: list[Item]) -> None:
-        records: list[log.ActivityRecord] = [item.record for item in run]  # type: ignore[misc]
-        n = len(run)
-        local = self._local([item.key for item in run])
+    def _activities(self, run: slice) -> None:
+        records: tuple[log.ActivityRecord, ...] = self.records[run]  # type: ignore[assignment]
+        n = len(records)
+        local, offset = self.local[run], self.offsets[run]
         position = [r.position for r in records]
         source = [p.source for p in position]
         fresh = self._past_fence(source, position)
@@ -373,15 +375,14 @@ class Draft:
         known = local >= 0
         known[known] = self.table["alive"][local[known]]
         for i in np.flatnonzero(fresh & ~known):
-            self.effects.rejected.append(Rejected(run[i].offset, "unknown student"))
+            self.effects.rejected.append(Rejected(int(offset[i]), "unknown student"))
         # A row's own fence: its changelog was delivered by a worker that died before the partition's row was.
-        offset = np.fromiter([item.offset for item in run], np.int64, n)
         behind = np.zeros(n, bool)
         behind[known] = self.rows["version"][local[known]] >= (offset[known] | self._version(0))
         events = _Activities(
             offset,
             local,
-            self.context.civil.days_of(np.fromiter([r.at for r in records], np.float64, n)),
+            self.context.civil.days_of(self.at[run]),
             np.fromiter([CODES[r.activity] for r in records], np.int64, n),
             np.fromiter([r.count for r in records], np.int64, n),
             np.fromiter([-1 if r.once is None else r.once for r in records], np.int64, n),
@@ -437,19 +438,20 @@ class Draft:
         at = np.flatnonzero((events.once >= 0) & (events.day > self.meta.anchor - self.window))
         if not len(at):
             return repeated
-        days, keys = events.day[at], events.once[at]
-        seen = self.partition.once.seen(days, keys) | self.once.seen(days, keys)
-        order = np.lexsort((np.arange(len(at)), keys, days))
-        again = np.zeros(len(at), bool)
-        again[order[1:]] = (days[order[1:]] == days[order[:-1]]) & (keys[order[1:]] == keys[order[:-1]])
-        repeated[at] = seen | again
+        order = at[np.argsort(events.once[at], kind="stable")]
+        days, keys = events.day[order], events.once[order]
+        again = self.partition.once.seen(days, keys) | self.once.seen(days, keys)
+        same = keys[1:] == keys[:-1]
+        if same.any():
+            again |= _repeated(days, keys)
+        repeated[order] = again
         return repeated
 
     def _remember(self, events: _Activities) -> None:
         at = np.flatnonzero((events.once >= 0) & (events.day > self.meta.anchor - self.window))
         for day in np.unique(events.day[at]).tolist():
             mine = at[events.day[at] == day]
-            keys = np.unique(events.once[mine])
+            keys = np.sort(events.once[mine])
             self.once.add(day, keys)
             self.new_once.append((day, int(events.offset[mine[0]]), int(events.offset[mine[-1]]), keys))
 
@@ -465,7 +467,7 @@ class Draft:
         self._remember(events)
         self.effects.activities += len(events.g)
         anchor = self.meta.anchor
-        touched, li = np.unique(events.g, return_inverse=True)
+        touched, li = _distinct(events.g, len(self.g))
         slot = events.day - (anchor - self.window + 1)
         open_day = events.day > anchor
         rows, table, absences = self._some(touched)
@@ -633,12 +635,14 @@ class Draft:
 
     # -- the roster -------------------------------------------------------------------------------------------------
 
-    def _students(self, run: list[Item]) -> None:
+    def _students(self, run: slice) -> None:
         """Take roster entries over; runs in which a student stands twice are cut, so that each cut is vectorised."""
-        fresh = self._past_fence([i.record.position.source for i in run], [i.record.position for i in run])  # type: ignore[union-attr]
-        self.effects.fenced += len(run) - int(fresh.sum())
+        records: tuple[log.StudentRecord, ...] = self.records[run]  # type: ignore[assignment]
+        fresh = self._past_fence([r.position.source for r in records], [r.position for r in records])
+        self.effects.fenced += len(records) - int(fresh.sum())
         cut: dict[int, tuple[Item, Student | None]] = {}
-        for item, local, new in zip(run, self._local([item.key for item in run]).tolist(), fresh.tolist(), strict=True):
+        run_items = map(Item._make, self.items[run])
+        for item, local, new in zip(run_items, self.local[run].tolist(), fresh.tolist(), strict=True):
             if not new or self.rows["version"][local] >= self._version(item.offset):
                 continue
             try:
@@ -786,6 +790,21 @@ class Draft:
                     )
                     out.extend((key, None, []) for key in segments)
                     segments[:] = merged
+
+
+def _distinct(index: Any, size: int) -> tuple[Any, Any]:
+    """Return the distinct values of ``index`` (0 to ``size`` - 1), rising, and each element's place among them."""
+    named = np.zeros(size, bool)
+    named[index] = True
+    return np.flatnonzero(named), (np.cumsum(named) - 1)[index]
+
+
+def _repeated(days: Any, keys: Any) -> Any:
+    """Say which (day, key) stood before; ``keys`` are sorted, and equal ones are in log order."""
+    order = np.lexsort((days, keys))
+    result = np.zeros(len(keys), bool)
+    result[order[1:]] = (days[order[1:]] == days[order[:-1]]) & (keys[order[1:]] == keys[order[:-1]])
+    return result
 
 
 def _once_key(day: int, name: str) -> bytes:

@@ -17,7 +17,6 @@ from agents.decide import Context, Draft, Item, Partition, PolicyMismatchError, 
 from schemas import log
 from schemas.dead_letters import DeadLetter
 from streams import metrics
-from streams.append_time import recorded_at
 from streams.column_table import Changelog
 from streams.producer import Producer, delivered
 from streams.role import EXIT_SOFTWARE, DeadLetterBox, Handler, Health, end_process
@@ -118,7 +117,7 @@ class Engagement(Handler):
             async with owned.lock:
                 await owned.changelog.mark()
 
-    def _decode(self, records: Sequence[Any]) -> tuple[list[Item], list[Rejected]]:
+    def _decode(self, records: Sequence[Any]) -> tuple[list[Any], list[Rejected]]:
         """Decode a batch in one call; if that fails, one by one, so that the culprit alone is rejected."""
         simulated = self._settings.simulated_clock
         try:
@@ -134,13 +133,15 @@ class Engagement(Handler):
                 except (msgspec.DecodeError, TypeError, UnicodeDecodeError) as error:
                     decoded.append(None)
                     rejected.append(Rejected(record.offset, _why(error)))
-        items = [
-            Item(r.offset, r.key, 0.0, d)
-            if type(d) is log.ActivityRecord
-            else Item(r.offset, r.key, d.recorded_at if simulated else recorded_at(r, simulated=False), d)
+        offsets, keys = [r.offset for r in records], [r.key for r in records]
+        # Only a close is judged by when the broker took it.
+        appended = [
+            0.0 if type(d) is log.ActivityRecord or d is None else d.recorded_at if simulated else r.timestamp / 1000.0
             for r, d in zip(records, decoded, strict=True)
-            if d is not None
         ]
+        items = list(zip(offsets, keys, appended, decoded, strict=True))
+        if rejected:
+            items = [item for item in items if item[3] is not None]
         return items, rejected
 
     def _decide(self, partition: Partition, items: list[Item]) -> tuple[Draft, list[Rejected]]:
@@ -158,7 +159,7 @@ class Engagement(Handler):
             if bad is None:
                 return partition.decide(good), culprits
             index, error = bad
-            culprits.append(Rejected(good[index].offset, f"core failed: {type(error).__name__}"))
+            culprits.append(Rejected(good[index][0], f"core failed: {type(error).__name__}"))
             good = good[:index] + good[index + 1 :]
 
     async def _deliver(self, owned: Owned, draft: Draft, records: Sequence[Any], rejected: list[Rejected]) -> None:

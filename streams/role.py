@@ -168,6 +168,10 @@ class _Worker(faust.Worker):  # type: ignore[misc]
         """Logging is set up by whoever runs the process."""
 
 
+_LANE = 2
+"""Batches that wait in a partition's lane; the next ones wait in Faust's buffer, whose backpressure then pauses the fetch."""
+
+
 class Handler:
     """What a streaming role does with its batches. Made inside the event loop that calls it."""
 
@@ -196,7 +200,8 @@ class Streaming:
         self._made: asyncio.Task[Handler] | None = None
         self._taking = True
         self._idle = asyncio.Event()
-        self._idle.set()
+        self._busy = 0
+        self._lanes: dict[Any, asyncio.Queue[Any]] = {}
         self._done: dict[Any, int | None] = {}
         self.app = faust.App(
             settings.group(role),
@@ -238,19 +243,39 @@ class Streaming:
             raise
 
     async def _agent(self, stream: Any) -> None:
+        """Hand each batch to its partition's lane, so that one partition decides while another waits for the broker."""
         async for event in stream.noack().events():
             message = event.message
-            if not self._taking or message.generation_id != self.app.consumer_generation_id:
-                continue
-            self._idle.clear()
+            if self._current(message):
+                lane = self._lanes.get(message.tp)
+                if lane is None:
+                    lane = self._lanes[message.tp] = asyncio.Queue(_LANE)
+                    asyncio.ensure_future(self._work(lane, stream)).add_done_callback(self._lane_ended)
+                self._busy += 1
+                await lane.put(event)
+
+    def _current(self, message: Any) -> bool:
+        return self._taking and message.generation_id == self.app.consumer_generation_id
+
+    async def _work(self, lane: "asyncio.Queue[Any]", stream: Any) -> None:
+        """Deal with the batches of one partition, in order. Nothing may leave this loop: Faust would acknowledge it."""
+        while True:
+            event = await lane.get()
             try:
-                handler = await self._handler()
-                await handler.handle(message.topic, message.partition, event.value)
-                await stream.ack(event)
-            except BaseException as error:  # noqa: BLE001 - nothing may leave the loop: Faust would acknowledge it
+                if self._current(event.message):
+                    handler = await self._handler()
+                    await handler.handle(event.message.topic, event.message.partition, event.value)
+                    await stream.ack(event)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the batch is not acknowledged
                 self._fail(error)
-            finally:
+            self._busy -= 1
+            if not self._busy:
                 self._idle.set()
+            del event
+
+    def _lane_ended(self, lane: "asyncio.Future[None]") -> None:
+        if not lane.cancelled() and (error := lane.exception()) is not None:
+            self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
         code = getattr(error, "exit_code", EXIT_SOFTWARE)
@@ -258,12 +283,14 @@ class Streaming:
         end_process(code, f"{self._role}: {error or type(error).__name__}")
 
     async def _drain(self) -> None:
-        """Let the batch in hand end, for at most half of what the group allows for a rebalance."""
+        """Let the batches in hand end, for at most half of what the group allows for a rebalance."""
         self._taking = False
+        self._idle.clear()
         try:
-            await asyncio.wait_for(self._idle.wait(), self._settings.rebalance_timeout / 2)
+            if self._busy:
+                await asyncio.wait_for(self._idle.wait(), self._settings.rebalance_timeout / 2)
         except TimeoutError:
-            logger.warning("%s: a batch is still in hand at a rebalance; its late writes are fenced", self._role)
+            logger.warning("%s: batches are still in hand at a rebalance; their late writes are fenced", self._role)
 
     async def _on_assigned(self, _app: Any, assigned: set[Any], **_: Any) -> None:
         self._taking = True

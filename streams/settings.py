@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     commit_interval: float = Field(0.5, description="between commits")
     start_timeout: float = Field(60.0, description="how long to wait for Kafka and Redis at start")
     stuck_after: float = Field(120.0, description="a process assigned, behind and not committing for so long ends itself")
-    poll_records: int = Field(50_000, description="records a fetch of all partitions hands over at most")
+    poll_records: int | None = Field(None, description="cuts batches to so many records (tests); usually fetch_bytes does")
     fetch_bytes: int = Field(4 * 1024 * 1024, description="bytes a partition a fetch")
 
     close_grace: float = Field(300.0, description="a day closes so long after midnight at the earliest")
