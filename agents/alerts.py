@@ -21,9 +21,9 @@ import numpy as np
 from schemas.outputs import BANDS
 from schemas.policy import Policy
 from schemas.state import NEVER, SPELLS, Row
+from windows.civil import Ints
 from windows.roster import Absences, Table, away, idle_days
 from windows.scoring import Bools, Rules
-from windows.civil import Ints
 
 STEPS = SPELLS - 1
 LOW_ENGAGEMENT = STEPS
@@ -39,7 +39,10 @@ class Spells(NamedTuple):
 
 
 def evaluate(rows: Row, table: Table, absences: Absences, rules: Rules, begun: int, *, may_open: bool) -> Spells:
-    """Judge rows (all of one anchor) by its policy and update their spells in place. ``may_open``: a close, not held."""
+    """Judge rows (all of one anchor) by its policy and update their spells in place.
+
+    ``may_open``: a close, not held.
+    """
     anchor = int(rows["anchor"][0]) if len(rows) else 0
     policy = rules.policy(anchor)
     rated = rows["closed_rating"] >= 0
@@ -77,7 +80,7 @@ def _watched(rules: Rules, table: Table, anchor: int, begun: int) -> Bools:
     return result
 
 
-def name(policy: Policy, spell: int, opened_for: str) -> str:
+def name(spell: int, opened_for: str) -> str:
     """Return the alert's id: the rule and the day it opened for (unique for a student)."""
     if spell == LOW_ENGAGEMENT:
         return f"low_engagement.{opened_for}"

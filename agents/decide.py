@@ -1,9 +1,12 @@
-"""Engagement's decisions: from the student log's records to days, ratings, alerts and the state's rows. No I/O, no clock.
+"""Engagement's decisions: from the student log's records to days, ratings, alerts and the state's rows.
+
+No I/O, no clock.
 
 A :class:`Partition` is the state of one partition in columns. :meth:`Partition.decide` works a batch out on copies
-(:class:`Draft`) and returns :class:`Effects`: what to send, and ``commit()`` that puts the rows back once it is delivered.
-Same log and same policies give the same days, ratings, alerts and state, whatever the batch cuts: a batch is counted at once,
-and only the rows whose rating changes or whose closed days are restated are worked out again record by record.
+(:class:`Draft`) and returns :class:`Effects`: what to send, and ``commit()`` that puts the rows back once it is
+delivered. Same log and same policies give the same days, ratings, alerts and state, whatever the batch cuts: a batch is
+counted at once, and only the rows whose rating changes or whose closed days are restated are worked out again record by
+record.
 """
 
 import math
@@ -11,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import groupby, repeat
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from pydantic import ValidationError
@@ -71,7 +74,10 @@ class Rejected(NamedTuple):
 
 @dataclass
 class Effects:
-    """What a batch leads to. Deliver ``days``, ``ratings`` and ``alerts``, then ``changelog`` in order, then call ``commit``."""
+    """What a batch leads to.
+
+    Deliver ``days``, ``ratings`` and ``alerts``, then ``changelog`` in order, then call ``commit``.
+    """
 
     days: list[Message] = field(default_factory=list)
     ratings: list[Message] = field(default_factory=list)
@@ -137,8 +143,8 @@ class Partition:
     def load(self, records: Iterable[tuple[bytes, bytes]], *, out_of_order: Iterable[bytes] = ()) -> list[Message]:
         """Fill an empty partition from the last value of each changelog key; returns rows that must be written again.
 
-        ``out_of_order``: keys of which an older version was seen after a newer one (a zombie's write), so that compaction
-        would in the end keep the wrong one.
+        ``out_of_order``: keys of which an older version was seen after a newer one (a zombie's write), so that
+        compaction would in the end keep the wrong one.
 
         Raises:
             CodecError: a row of an unknown version or layout.
@@ -193,7 +199,9 @@ class Partition:
             try:
                 ours = self.context.rules.policies[name].checksum
             except KeyError:
-                msg = f"policy {name} was in force when the state was made, and its file is missing: put {name}.toml back"
+                msg = (
+                    f"policy {name} was in force when the state was made, and its file is missing: put {name}.toml back"
+                )
                 raise PolicyMismatchError(msg) from None
             if ours != checksum:
                 msg = (
@@ -315,7 +323,7 @@ class Draft:
         """Copy the rows that the records name; all of them, if a day may close."""
         partition = self.partition
         n = len(partition.ids)
-        row = np.fromiter(map(partition.index.get, self.keys, repeat(-1)), np.int64, len(self.keys))  # type: ignore[arg-type]
+        row = np.fromiter(map(partition.index.get, self.keys, repeat(-1)), np.int64, len(self.keys))
         self.kinds = kinds = set(map(type, self.records))
         fresh: dict[bytes, int] = {}
         if log.StudentRecord in kinds:
@@ -323,7 +331,7 @@ class Draft:
                 key = self.keys[i]
                 if type(self.records[i]) is log.StudentRecord and key is not None:
                     fresh.setdefault(key, n + len(fresh))
-            row[row < 0] = [fresh.get(self.keys[i], -1) for i in np.flatnonzero(row < 0).tolist()]  # type: ignore[arg-type]
+            row[row < 0] = [fresh.get(self.keys[i] or b"", -1) for i in np.flatnonzero(row < 0).tolist()]
         limit = self.context.civil.end_of(self.meta.anchor + OPEN_DAYS)
         # Control records have no time of their own that could close a day: -inf.
         times = [r.at if type(r) is log.ActivityRecord else -math.inf for r in self.records]
@@ -365,7 +373,7 @@ class Draft:
     # -- activities -------------------------------------------------------------------------------------------------
 
     def _activities(self, run: slice) -> None:
-        records: tuple[log.ActivityRecord, ...] = self.records[run]  # type: ignore[assignment]
+        records = cast("tuple[log.ActivityRecord, ...]", self.records[run])
         n = len(records)
         local, offset = self.local[run], self.offsets[run]
         position = [r.position for r in records]
@@ -433,7 +441,7 @@ class Draft:
                 start = stop + 1
 
     def _repeats(self, events: _Activities) -> Any:
-        """Say which activities were counted before, by their once-key and day (only days of the window are remembered)."""
+        """Say which activities were counted before, by once-key and day (only days of the window are remembered)."""
         repeated = np.zeros(len(events.g), bool)
         at = np.flatnonzero((events.once >= 0) & (events.day > self.meta.anchor - self.window))
         if not len(at):
@@ -486,7 +494,10 @@ class Draft:
             self._step(events.only(stepwise[li]))
 
     def _step(self, events: _Activities) -> None:
-        """Work out some rows record by record: the k-th record of each row in round k, so that every round is vectorised."""
+        """Work out some rows record by record.
+
+        The k-th record of each row in round k, so that every round is vectorised.
+        """
         order = np.argsort(events.g, kind="stable")
         g = events.g[order]
         first = np.flatnonzero(np.concatenate([[True], g[1:] != g[:-1]]))
@@ -530,19 +541,29 @@ class Draft:
             else None
         )
         self.rows[events.g] = rows
-        if late:
-            assert old is not None
+        if old is not None:
             self.effects.late += len(events.g)
             self.effects.late_beyond += int((~inside).sum())
             for j, (i, s) in enumerate(zip(at.tolist(), where.tolist(), strict=True)):
                 day = int(events.day[i])
                 column = day - settled.view.days.start
                 previous = (old_counts[j], old.scores[i, column])
-                self._say_day(int(events.g[i]), day, rows["counts"][i, s], settled.view.scores[i, column], int(versions[i]), previous)
+                self._say_day(
+                    int(events.g[i]),
+                    day,
+                    rows["counts"][i, s],
+                    settled.view.scores[i, column],
+                    int(versions[i]),
+                    previous,
+                )
             for i in np.flatnonzero(~inside).tolist():
                 self.effects.days.append(
                     self.writer.late(
-                        self.ids[events.g[i]], int(events.day[i]), int(events.activity[i]), int(events.count[i]), int(versions[i])
+                        self.ids[events.g[i]],
+                        int(events.day[i]),
+                        int(events.activity[i]),
+                        int(events.count[i]),
+                        int(versions[i]),
                     )
                 )
         self._say_ratings(events.g, rows, table, settled, cause="late_activity" if late else "activity")
@@ -572,7 +593,14 @@ class Draft:
             self._close_through(day, cause="clock", offset=item.offset, at=record.recorded_at, behind=record.behind)
 
     def _close_through(
-        self, through: int, *, cause: str, offset: int, at: float, trigger: int | None = None, behind: tuple[str, ...] = ()
+        self,
+        through: int,
+        *,
+        cause: str,
+        offset: int,
+        at: float,
+        trigger: int | None = None,
+        behind: tuple[str, ...] = (),
     ) -> None:
         """Close every day up to ``through``, in order, as one step of the log.
 
@@ -595,7 +623,11 @@ class Draft:
                 scores = View(self.rules, rows[active], table[active], _pick(absences, active), anchor)
                 for j, i in enumerate(np.flatnonzero(active).tolist()):
                     self._say_day(
-                        int(everyone[i]), day, rows["counts"][i, self.window], scores.scores[j, day - scores.days.start], version
+                        int(everyone[i]),
+                        day,
+                        rows["counts"][i, self.window],
+                        scores.scores[j, day - scores.days.start],
+                        version,
                     )
             daily.advance(rows, self.rules, self.window, anchor, day)
             self.meta.anchor, self.meta.closed = day, True
@@ -608,7 +640,12 @@ class Draft:
             elif trigger is not None:
                 _restore(rows, before, everyone == trigger)
             spells = alerts.evaluate(
-                rows, table, absences, self.rules, self.meta.begun, may_open=last and cause == "clock" and not self._held(day)
+                rows,
+                table,
+                absences,
+                self.rules,
+                self.meta.begun,
+                may_open=last and cause == "clock" and not self._held(day),
             )
             touched |= active | (_bytes(rows) != _bytes(before)).any(axis=1)
             rows["version"] = np.where(touched, version, rows["version"])
@@ -637,16 +674,17 @@ class Draft:
 
     def _students(self, run: slice) -> None:
         """Take roster entries over; runs in which a student stands twice are cut, so that each cut is vectorised."""
-        records: tuple[log.StudentRecord, ...] = self.records[run]  # type: ignore[assignment]
+        records = cast("tuple[log.StudentRecord, ...]", self.records[run])
         fresh = self._past_fence([r.position.source for r in records], [r.position for r in records])
         self.effects.fenced += len(records) - int(fresh.sum())
         cut: dict[int, tuple[Item, Student | None]] = {}
         run_items = map(Item._make, self.items[run])
-        for item, local, new in zip(run_items, self.local[run].tolist(), fresh.tolist(), strict=True):
+        rows = self.local[run].tolist()
+        for item, record, local, new in zip(run_items, records, rows, fresh.tolist(), strict=True):
             if not new or self.rows["version"][local] >= self._version(item.offset):
                 continue
             try:
-                entry = _student(item)
+                entry = _student(item, record)
             except (ValidationError, ValueError) as error:
                 self.effects.rejected.append(Rejected(item.offset, f"roster entry: {_first(error)}"))
                 continue
@@ -668,32 +706,42 @@ class Draft:
             self.table[local], self.absences[local] = roster.entry(entry)
             self.students[local] = entry
             self.rosters[local] = self._version(item.offset)
-        local = np.array(list(entries), np.int64)
-        rows, table, absences = self._some(local)
+        chosen = np.array(list(entries), np.int64)
+        rows, table, absences = self._some(chosen)
         version = np.array([self._version(item.offset) for item, _ in entries.values()], np.int64)
         at = np.array([item.record.recorded_at for item, _ in entries.values()])
         settled = rating.settle(
-            rows, table, absences, self.rules, closed=self.meta.closed, version=version, at=at, official=self.meta.closed
+            rows,
+            table,
+            absences,
+            self.rules,
+            closed=self.meta.closed,
+            version=version,
+            at=at,
+            official=self.meta.closed,
         )
         rows["version"] = version
-        spells = alerts.evaluate(rows, table, absences, self.rules, self.meta.begun, may_open=False) if self.meta.closed else None
-        self.rows[local] = rows
-        self.touched[local] = True
-        moved = [
-            (left[i] and (left[i].department, left[i].course)) != (e and (e.department, e.course))  # type: ignore[union-attr]
-            for i, (_, e) in entries.items()
-        ]
+        spells = (
+            alerts.evaluate(rows, table, absences, self.rules, self.meta.begun, may_open=False)
+            if self.meta.closed
+            else None
+        )
+        self.rows[chosen] = rows
+        self.touched[chosen] = True
+        moved = [_listed_under(left[i]) != _listed_under(entry) for i, (_, entry) in entries.items()]
         stay = table["alive"]
         told = settled._replace(changed=(settled.changed | np.array(moved)) & stay)
-        self._say_ratings(local, rows, table, told, cause="roster", left=left)
+        self._say_ratings(chosen, rows, table, told, cause="roster", left=left)
         if spells is not None:
-            self._say_alerts(local, rows, table, settled.view, spells, ending="superseded")
+            self._say_alerts(chosen, rows, table, settled.view, spells, ending="superseded")
 
     # -- what is said -----------------------------------------------------------------------------------------------
 
     def _say_day(self, local: int, day: int, counts: Any, score: float, version: int, previous: Any = None) -> None:
         policy = self.rules.policy(day).version
-        self.effects.days.append(self.writer.day(self.ids[local], day, counts, score, policy, version, self._stale, previous))
+        self.effects.days.append(
+            self.writer.day(self.ids[local], day, counts, score, policy, version, self._stale, previous)
+        )
 
     def _say_ratings(
         self,
@@ -739,7 +787,7 @@ class Draft:
                     rows[i],
                     int(i),
                     view,
-                    alerts.name(policy, int(spell), iso_day(since)),
+                    alerts.name(int(spell), iso_day(since)),
                     "opened" if opened else ending,
                     since,
                     int(spells.idle[i]),
@@ -755,7 +803,11 @@ class Draft:
         out = self.effects.changelog
         for local, version in self.rosters.items():
             student = self.students[local]
-            value = None if student is None else version.to_bytes(8, "little") + student.model_dump_json(exclude_defaults=True).encode()
+            value = (
+                None
+                if student is None
+                else version.to_bytes(8, "little") + student.model_dump_json(exclude_defaults=True).encode()
+            )
             out.append((KEY_ROSTER + self.ids[local], value, []))
         touched = np.flatnonzero(self.touched)
         values = encode_rows(self.rows[touched], self.window, self.context.longest)
@@ -769,7 +821,10 @@ class Draft:
         out.append((KEY_PARTITION, encode_partition(self.meta), []))
 
     def _write_once(self, out: list[Message]) -> None:
-        """Write the batch's once-keys, a record a day; merge a day's records when they have become many, drop days that left."""
+        """Write the batch's once-keys, a record a day.
+
+        Merge a day's records when they have become many, drop days that left.
+        """
         oldest = self.meta.anchor - self.window + 1
         for day, first, last, keys in self.new_once:
             if day >= oldest:
@@ -825,9 +880,11 @@ def _pick(absences: roster.Absences, chosen: Any) -> roster.Absences:
     return [absences[i] for i in np.flatnonzero(chosen).tolist()]
 
 
-def _student(item: Item) -> Student | None:
-    record = item.record
-    assert isinstance(record, log.StudentRecord)
+def _listed_under(student: Student | None) -> tuple[str | None, str | None]:
+    return (None, None) if student is None else (student.department, student.course)
+
+
+def _student(item: Item, record: log.StudentRecord) -> Student | None:
     if bytes(record.record) == b"null":
         return None
     student = Student.model_validate_json(bytes(record.record))
@@ -842,4 +899,3 @@ def _first(error: Exception) -> str:
         problem = error.errors(include_input=False, include_url=False)[0]
         return f"{'.'.join(str(p) for p in problem['loc'])}: {problem['msg']}"
     return str(error)
-

@@ -1,7 +1,10 @@
-"""The engagement agent: owns partitions of the student log, decides (:mod:`agents.decide`) and sees to the order of effects.
+"""The engagement agent.
 
-A batch: decode; decide on copies; **1** outputs delivered, **2** changelog delivered, **3** rows put back, **4** acknowledged (by
-the caller, when :meth:`Engagement.handle` returns). A failure in 1 or 2 ends the process without acknowledging.
+Owns partitions of the student log, decides (:mod:`agents.decide`) and sees to the order of effects.
+
+A batch: decode; decide on copies; **1** outputs delivered, **2** changelog delivered, **3** rows put back, **4**
+acknowledged (by the caller, when :meth:`Engagement.handle` returns). A failure in 1 or 2 ends the process without
+acknowledging.
 """
 
 import asyncio
@@ -40,7 +43,9 @@ class Owned:
         latest = await self.changelog.recover()
         again = self.partition.load(latest.values(), out_of_order=latest.out_of_order)
         if again:
-            logger.warning("partition %d: %d rows were out of order and are written again", self.partition.number, len(again))
+            logger.warning(
+                "partition %d: %d rows were out of order and are written again", self.partition.number, len(again)
+            )
             await self.changelog.write(again)
         seconds = time.perf_counter() - began
         metrics.recovery_seconds.observe(seconds)
@@ -70,7 +75,10 @@ class Engagement(Handler):
         self._generation = -1
 
     async def assigned(self, partitions: set[TopicPartition], generation: int) -> bool:
-        """Take partitions over. Columns are kept only over consecutive generations: in a missed one somebody else may have written."""
+        """Take partitions over.
+
+        Columns are kept only over consecutive generations: in a missed one somebody else may have written.
+        """
         numbers = {tp.partition for tp in partitions}
         keep = numbers if generation == self._generation + 1 else set()
         for number in [n for n in self._owned if n not in keep]:
@@ -91,9 +99,11 @@ class Engagement(Handler):
         owned = Owned(Partition(number, self._context), Changelog(self._settings, self._producer, number))
         try:
             await owned.recover()
-        except Exception as error:  # noqa: BLE001 - Faust would only log it, and go on with half a state
+        except Exception as error:
             logger.critical("recovery failed", exc_info=error)
-            end_process(getattr(error, "exit_code", EXIT_SOFTWARE), f"engagement: recovery of partition {number}: {error!r}")
+            end_process(
+                getattr(error, "exit_code", EXIT_SOFTWARE), f"engagement: recovery of partition {number}: {error!r}"
+            )
         self._health.progress()
         return owned
 
@@ -121,7 +131,8 @@ class Engagement(Handler):
         """Decode a batch in one call; if that fails, one by one, so that the culprit alone is rejected."""
         simulated = self._settings.simulated_clock
         try:
-            decoded: list[log.Record | None] = log.decode_many(b"[" + b",".join([r.value for r in records]) + b"]")
+            array = b"[" + b",".join([r.value for r in records]) + b"]"
+            decoded: list[log.Record | None] = list(log.decode_many(array))
         except (msgspec.DecodeError, TypeError, UnicodeDecodeError):
             decoded = []
         rejected: list[Rejected] = []
@@ -167,7 +178,11 @@ class Engagement(Handler):
         topics = self._topics
         began = time.perf_counter()
         under_way = []
-        for topic, messages in ((topics.days, effects.days), (topics.ratings, effects.ratings), (topics.alerts, effects.alerts)):
+        for topic, messages in (
+            (topics.days, effects.days),
+            (topics.ratings, effects.ratings),
+            (topics.alerts, effects.alerts),
+        ):
             if messages:
                 under_way += await self._producer.send(topic.name, number, messages)
         if rejected or effects.rejected:
@@ -220,7 +235,7 @@ def _first_bad(partition: Partition, items: list[Item]) -> tuple[int, Exception]
         partition.decide(items)
     except PolicyMismatchError:
         raise
-    except Exception as failure:  # noqa: BLE001 - that is what we look for
+    except Exception as failure:
         error = failure
     if error is None:
         return None
@@ -228,7 +243,7 @@ def _first_bad(partition: Partition, items: list[Item]) -> tuple[int, Exception]
         middle = (low + high) // 2
         try:
             partition.decide(items[:middle])
-        except Exception as failure:  # noqa: BLE001 - that is what we look for
+        except Exception as failure:
             high, error = middle, failure
         else:
             low = middle

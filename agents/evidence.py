@@ -69,12 +69,22 @@ class Writer:
         self.partition = partition
         self._source = f"/leap/engagement/{partition}"
 
-    def _message(self, kind: str, student: bytes, subject: str, body: dict[str, Any], key: bytes | None = None) -> Message:
+    def _message(
+        self, kind: str, student: bytes, subject: str, body: dict[str, Any], key: bytes | None = None
+    ) -> Message:
         event_id = f"{student.decode()}.{kind}.{subject}.{body['version']}"
         return key or student, orjson.dumps(body), headers(kind, self._source, event_id)
 
     def day(
-        self, student: bytes, day: int, counts: Any, score: float, policy: str, version: int, stale: list[str], previous: Any = None
+        self,
+        student: bytes,
+        day: int,
+        counts: Any,
+        score: float,
+        policy: str,
+        version: int,
+        stale: list[str],
+        previous: Any = None,
     ) -> Message:
         """A closed day of a student; ``previous`` (counts, score) when it is restated."""
         body: dict[str, Any] = {
@@ -88,7 +98,11 @@ class Writer:
             "stale": stale,
         }
         if previous is not None:
-            body["previous"] = {"day": iso_day(day), "score": round(float(previous[1]), 6), "counts": counts_of(previous[0])}
+            body["previous"] = {
+                "day": iso_day(day),
+                "score": round(float(previous[1]), 6),
+                "counts": counts_of(previous[0]),
+            }
         return self._message("day", student, iso_day(day), body)
 
     def late(self, student: bytes, day: int, activity: int, count: int, version: int) -> Message:
@@ -140,8 +154,8 @@ class Writer:
         rated = row["rating"] >= 0
         body = {
             "student": student.decode(),
-            "rating": band(row["rating"]),
-            "reason": reason(row["reason"]),
+            "rating": band(int(row["rating"])),
+            "reason": reason(int(row["reason"])),
             "score": round(float(row["score"]), 6) if rated else None,
             "previous": band(previous[0]),
             "previous_reason": reason(previous[1]),
@@ -174,7 +188,10 @@ class Writer:
         policy: str,
         part_time: bool,
     ) -> Message:
-        """An alert that opened, was superseded or closed; keyed by student and alert, so that compaction keeps the last."""
+        """An alert that opened, was superseded or closed.
+
+        Keyed by student and alert, so that compaction keeps the last.
+        """
         anchor = int(row["anchor"])
         low = alert.startswith("low")
         last_active = int(row["last_active"])
@@ -194,7 +211,7 @@ class Writer:
         }
         if low:
             rated = row["closed_rating"] >= 0
-            body["rating"] = band(row["closed_rating"])
+            body["rating"] = band(int(row["closed_rating"]))
             body["score"] = round(float(row["closed_score"]), 6) if rated else None
             body["days"] = window(view, row, i, anchor, part_time)
         else:

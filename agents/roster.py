@@ -1,4 +1,7 @@
-"""The roster agent: from ``leap.students`` to the student log, so that who is enrolled stands in the one ordered log, too."""
+"""The roster agent.
+
+From ``leap.students`` to the student log, so that who is enrolled stands in the one ordered log, too.
+"""
 
 from collections import defaultdict
 from typing import Any
@@ -42,7 +45,14 @@ class Roster(Handler):
             if problem is not None:
                 bad.append(
                     DeadLetter(
-                        topic, partition, record.offset, "roster", problem, record.key, record.value, list(record.headers)
+                        topic,
+                        partition,
+                        record.offset,
+                        "roster",
+                        problem,
+                        record.key,
+                        record.value,
+                        list(record.headers),
                     )
                 )
                 continue
@@ -57,7 +67,9 @@ class Roster(Handler):
                 headers("student", "/leap/roster", f"{topic}-{partition}/{record.offset}"),
             )
             out[partition_of(record.key, self._settings.partitions)].append(message)
-        under_way = [b for number, messages in out.items() for b in await self._producer.send(self._log, number, messages)]
+        under_way = [
+            b for number, messages in out.items() for b in await self._producer.send(self._log, number, messages)
+        ]
         if bad:
             await self._letters.put(bad)
         await delivered(under_way)

@@ -8,13 +8,14 @@ import msgspec
 import orjson
 
 from schemas import log
+from schemas.activities import Activity
 from schemas.cloudevents import headers
 from streams.intake import partition_of
 from streams.producer import Message, Producer
 from streams.settings import Settings
 
 STUDENTS = 17_000
-_ACTIVITIES = ("moodle_course", "moodle_login", "tap_in", "listen_again", "library_loan")
+_ACTIVITIES: tuple[Activity, ...] = ("moodle_course", "moodle_login", "tap_in", "listen_again", "library_loan")
 _CHUNK = 100_000
 
 
@@ -25,7 +26,7 @@ def student(number: int) -> bytes:
 
 async def fill_log(settings: Settings, producer: Producer, events: int, seed: int = 1) -> int:
     """Write a roster and ``events`` activities of today into the student log; returns how many records that made."""
-    rng = random.Random(seed)  # noqa: S311 - a load, not a secret
+    rng = random.Random(seed)
     now = time.time()
     places = [partition_of(student(i), settings.partitions) for i in range(STUDENTS)]
     topic = settings.topics.student_log.name

@@ -1,7 +1,7 @@
 """The yardsticks, each a process of its own: stock Faust with a table, and reading and decoding alone.
 
-``python -m benchmarks.readers KIND BOOTSTRAP TOPIC RECORDS`` prints one JSON object: records and seconds, from the first record
-to the last.
+``python -m benchmarks.readers KIND BOOTSTRAP TOPIC RECORDS`` prints one JSON object: records and seconds, from the
+first record to the last.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class Stopwatch:
             self._began = time.perf_counter()
         self._seen += n
         if self._seen >= self._records:
-            print(json.dumps({"records": self._seen, "seconds": time.perf_counter() - self._began}), flush=True)  # noqa: T201
+            print(json.dumps({"records": self._seen, "seconds": time.perf_counter() - self._began}), flush=True)
             os._exit(0)
 
 
@@ -70,7 +70,9 @@ async def aiokafka(bootstrap: str, topic: str, records: int) -> None:
 
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, max_partition_fetch_bytes=4 * 1024 * 1024)
     await consumer.start()
-    consumer.assign([TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or await _wait(consumer, topic))])
+    consumer.assign(
+        [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or await _wait(consumer, topic))]
+    )
     await consumer.seek_to_beginning()
     watch = Stopwatch(records)
     while True:
@@ -79,7 +81,7 @@ async def aiokafka(bootstrap: str, topic: str, records: int) -> None:
 
 
 async def _wait(consumer: Any, topic: str) -> set[int]:
-    await consumer._client.add_topic(topic)  # noqa: SLF001 - no public way without subscribing
+    await consumer._client.add_topic(topic)
     return set(consumer.partitions_for_topic(topic))
 
 
@@ -99,7 +101,7 @@ def librdkafka(bootstrap: str, topic: str, records: int) -> None:
     consumer.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in partitions])
     watch = Stopwatch(records)
     while True:
-        values = [m.value() for m in consumer.consume(10_000, timeout=1.0) if m.error() is None]
+        values = [m.value() or b"" for m in consumer.consume(10_000, timeout=1.0) if m.error() is None]
         if values:
             watch.count(len(log.decode_many(b"[" + b",".join(values) + b"]")))
 

@@ -52,7 +52,7 @@ def worker(role: str, settings: Settings, directory: Path) -> Iterator[int]:
         "LEAP_HASH_KEY": "benchmark",
     }
     with (directory / f"{settings.prefix}-{role}.log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own command
+        process = subprocess.Popen(
             [sys.executable, "-m", "leap.main", "worker", role], env=environment, stdout=log, stderr=log
         )
     try:
@@ -65,7 +65,7 @@ def worker(role: str, settings: Settings, directory: Path) -> Iterator[int]:
 def scrape(port: int) -> dict[str, float]:
     """Return a worker's metrics, name and labels to value (empty while it does not answer yet)."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:  # noqa: S310 - our own
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
             text = answer.read().decode()
     except OSError:
         return {}
@@ -95,8 +95,16 @@ def engagement(settings: Settings, events: int, directory: Path) -> float:
 
 def yardstick(kind: str, settings: Settings, records: int) -> float:
     """Return records a second of one of the readers."""
-    command = [sys.executable, "-m", "benchmarks.readers", kind, settings.kafka, settings.topics.student_log.name, str(records)]
-    done = subprocess.run(command, capture_output=True, timeout=_WAIT, check=True)  # noqa: S603 - our own command
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.readers",
+        kind,
+        settings.kafka,
+        settings.topics.student_log.name,
+        str(records),
+    ]
+    done = subprocess.run(command, capture_output=True, timeout=_WAIT, check=True)
     last = done.stdout.decode().splitlines()[-1]
     result = json.loads(last[last.index("{") :])  # Faust's spinner writes escape codes in front of it
     return float(result["records"] / result["seconds"])
@@ -123,7 +131,10 @@ async def latency(settings: Settings, directory: Path) -> dict[str, float]:
     await producer.start()
     await offsets.start()
     with contextlib.ExitStack() as roles:
-        ports = {role: roles.enter_context(worker(role, settings, directory)) for role in ("roster", "intake", "engagement", "readmodel")}
+        ports = {
+            role: roles.enter_context(worker(role, settings, directory))
+            for role in ("roster", "intake", "engagement", "readmodel")
+        }
         await _roster(settings, producer, offsets)
         before = await _steady(settings, producer, ports["readmodel"], _WARM_UP)
         after = await _steady(settings, producer, ports["readmodel"], _LATENCY_SECONDS)
@@ -150,12 +161,15 @@ async def _roster(settings: Settings, producer: Producer, offsets: Offsets) -> N
         await producer.deliver(settings.topics.students.name, place, messages)
     partitions = await offsets.partitions([settings.topics.students.name])
     async with asyncio.timeout(_WAIT):
-        while sum((await offsets.committed(settings.group("roster"), partitions)).values()) < STUDENTS:
+        while sum((await offsets.committed(settings.group("roster"), partitions)).values()) < STUDENTS:  # noqa: ASYNC110
             await asyncio.sleep(0.2)
 
 
 async def _steady(settings: Settings, producer: Producer, port: int, seconds: int) -> dict[str, float]:
-    """Send events at the rate (ten times a second would be bursts: a hundred times), then return the read model's metrics."""
+    """Send events at the rate (ten times a second would be bursts.
+
+    A hundred times), then return the read model's metrics.
+    """
     topic, ticks = settings.topics.source("events").name, 100
     began = time.monotonic()
     sent = 0
@@ -197,7 +211,9 @@ def main() -> None:
                     console.print(f"round {number + 1}: {kind:11} {rate:12,.0f} /s")
             lag = asyncio.run(latency(Settings(kafka=kafka.address, redis=valkey.url, prefix="latency"), directory))
     median = {kind: statistics.median(rates) for kind, rates in results.items()}
-    table = Table(title=f"{ROUNDS} rounds of {EVENTS:,} events, {STUDENTS:,} students, 4 partitions, {os.cpu_count()} cores")
+    table = Table(
+        title=f"{ROUNDS} rounds of {EVENTS:,} events, {STUDENTS:,} students, 4 partitions, {os.cpu_count()} cores"
+    )
     for column in ("what", "median /s", "rounds"):
         table.add_column(column, justify="left" if column == "what" else "right")
     titles = {
@@ -210,7 +226,7 @@ def main() -> None:
         table.add_row(title, f"{median[kind]:,.0f}", "  ".join(f"{rate:,.0f}" for rate in results[kind]))
     table.add_row("event to Redis at 2,000 events/s, p50 / p99", f"{lag['p50_ms']} / {lag['p99_ms']} ms", "")
     console.print(table)
-    print(  # noqa: T201 - the result
+    print(
         json.dumps(
             {
                 "events_per_second": {kind: round(rate) for kind, rate in median.items()},

@@ -1,4 +1,7 @@
-"""Logging: JSON lines on standard error, or readable ones on a terminal. No record carries a student or a record's content."""
+"""Logging: JSON lines on standard error, or readable ones on a terminal.
+
+No record carries a student or a record's content.
+"""
 
 import logging
 import sys

@@ -54,19 +54,19 @@ def run(role: Role, settings: Settings) -> int:
         _check(role, settings, policies)
         probes = Probes(health, settings.metrics_host, settings.metrics_port)
     except (PolicyError, ConfigError, OSError) as error:
-        print(f"leap worker {role}: {error}", file=sys.stderr)  # noqa: T201 - the answer to whoever started it
+        print(f"leap worker {role}: {error}", file=sys.stderr)
         return EXIT_CONFIG
     logger.info("%s: metrics and probes on port %d", role, probes.port)
     try:
         asyncio.run(reach(settings))
     except (TopicsError, ConfigError) as error:
-        print(f"leap worker {role}: {error}", file=sys.stderr)  # noqa: T201 - the answer to whoever started it
+        print(f"leap worker {role}: {error}", file=sys.stderr)
         return EXIT_CONFIG
     except UnreachableError as error:
-        print(f"leap worker {role}: {error}", file=sys.stderr)  # noqa: T201 - the answer to whoever started it
+        print(f"leap worker {role}: {error}", file=sys.stderr)
         return EXIT_UNAVAILABLE
-    # What was made so far lives as long as the process; a fetch makes tens of thousands of tracked objects, and the default
-    # thresholds would walk them all the time.
+    # What was made so far lives as long as the process; a fetch makes tens of thousands of tracked objects, and the
+    # default thresholds would walk them all the time.
     gc.collect()
     gc.freeze()
     gc.set_threshold(200_000, 20, 100)
@@ -188,7 +188,7 @@ async def _until_signal(work: Awaitable[None], health: Health) -> int:
             await task
     except Exception as error:
         logger.critical("%s ended", health.role, exc_info=error)
-        print(f"leap worker {health.role}: {error!r}", file=sys.stderr)  # noqa: T201 - the last words
+        print(f"leap worker {health.role}: {error!r}", file=sys.stderr)
         return int(getattr(error, "exit_code", EXIT_SOFTWARE))
     finally:
         beating.cancel()

@@ -1,4 +1,7 @@
-"""Dead letters: the record's own key, value and headers untouched, and these headers that say where it failed and why."""
+"""Dead letters.
+
+The record's own key, value and headers untouched, and these headers that say where it failed and why.
+"""
 
 from typing import NamedTuple
 
@@ -15,7 +18,10 @@ _REASON_BYTES = 500
 
 
 class DeadLetter(NamedTuple):
-    """One record that could not be used. ``stage``: intake, roster or engagement; ``reason`` never quotes the record."""
+    """One record that could not be used.
+
+    ``stage``: intake, roster or engagement; ``reason`` never quotes the record.
+    """
 
     topic: str
     partition: int

@@ -83,7 +83,10 @@ class LateActivity(_Output):
 
 
 class ClosedDay(_Output):
-    """A partition closed a day; the last record of that close. ``cause`` outage: closed because a later day's activity came."""
+    """A partition closed a day; the last record of that close.
+
+    ``cause`` outage: closed because a later day's activity came.
+    """
 
     partition: int
     day: date
@@ -124,8 +127,8 @@ class Rating(_Output):
 class Alert(_Output):
     """Something for a person to look at: never a decision, a message to a student or a change of status.
 
-    ``alert`` is the rule and the day it opened for (``no_activity_7.2026-10-12``): the topic is compacted by student and
-    alert. ``superseded``: corrected data removed the reason. What was sent is never unsent.
+    ``alert`` is the rule and the day it opened for (``no_activity_1.2026-10-12``): the topic is compacted by student
+    and alert. ``superseded``: corrected data removed the reason. What was sent is never unsent.
     """
 
     student: str

@@ -1,7 +1,8 @@
 """The institution's rules: ``policy/<version>.toml``, read and checked at start. All versions stay in the folder.
 
 A policy says what an activity weighs, what fills it on a day, where the bands lie, when teaching takes place and when a
-person is asked to look. Each day scores under the policy in force on it, so an old rating can always be worked out again.
+person is asked to look. Each day scores under the policy in force on it, so an old rating can always be worked out
+again.
 """
 
 import hashlib
@@ -50,7 +51,9 @@ class Header(_Part):
     @model_validator(mode="after")
     def _part_time_looks_further(self) -> Self:
         if self.part_time_window_days is not None and self.part_time_window_days < self.window_days:
-            msg = f"part_time_window_days ({self.part_time_window_days}) is shorter than window_days ({self.window_days})"
+            msg = (
+                f"part_time_window_days ({self.part_time_window_days}) is shorter than window_days ({self.window_days})"
+            )
             raise ValueError(msg)
         return self
 
@@ -93,13 +96,19 @@ class Days(_Part):
 
 
 class Term(Days):
-    """A teaching term. Days outside every term are vacation: still rated, but alerts pause and idle days do not count."""
+    """A teaching term.
+
+    Days outside every term are vacation: still rated, but alerts pause and idle days do not count.
+    """
 
     name: Annotated[str, Field(min_length=1)]
 
 
 class Off(Days):
-    """An activity switched off for some days. ``lowers``: everyone's rating is lower; ``leaves``: it leaves the sum of weights."""
+    """An activity switched off for some days.
+
+    ``lowers``: everyone's rating is lower; ``leaves``: it leaves the sum of weights.
+    """
 
     activity: Activity
     effect: Literal["lowers", "leaves"]
@@ -126,7 +135,10 @@ class LowEngagement(_Part):
 
 
 class Alerts(_Part):
-    """The alert rules; one that is left out is not evaluated. ``max_hold_days``: how long a stale feed may hold alerts."""
+    """The alert rules; one that is left out is not evaluated.
+
+    ``max_hold_days``: how long a stale feed may hold alerts.
+    """
 
     no_activity: NoActivity | None = None
     low_engagement: LowEngagement | None = None

@@ -12,7 +12,10 @@ from schemas.students import StudentId
 
 
 class SourceEvent(BaseModel):
-    """One activity. ``at`` needs a zone (``Z`` or an offset); ``id`` is what makes the event one event at its source."""
+    """One activity.
+
+    ``at`` needs a zone (``Z`` or an offset); ``id`` is what makes the event one event at its source.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,13 +1,14 @@
-"""The engagement state's codec: what a row of ``leap.engagement`` (compacted) is made of, byte for byte.
+r"""The engagement state's codec: what a row of ``leap.engagement`` (compacted) is made of, byte for byte.
 
 Keys of a partition:
 
-* ``<student>``: the student's row. Two bytes (codec version, layout), two more (window, longest window), then the packed
-  little-endian struct of :func:`row_dtype`. A tombstone removes the row.
-* ``\\x01<student>``: the roster entry (JSON, :class:`schemas.students.Student`), prefixed by its version (8 bytes).
-* ``\\x02<day>/<first>-<last>``: once-keys of activities of a day, written by the log records ``first`` to ``last`` (8 bytes each).
-* ``\\x00``: the partition's own row (:class:`PartitionRow`), the last record of every write.
-* ``\\x03``: a marker without content, which lets an idle partition compact.
+* ``<student>``: the student's row. Two bytes (codec version, layout), two more (window, longest window), then the
+  packed little-endian struct of :func:`row_dtype`. A tombstone removes the row.
+* ``\x01<student>``: the roster entry (JSON, :class:`schemas.students.Student`), prefixed by its version (8 bytes).
+* ``\x02<day>/<first>-<last>``: once-keys of activities of a day, written by the log records ``first`` to ``last`` (8
+  bytes each).
+* ``\x00``: the partition's own row (:class:`PartitionRow`), the last record of every write.
+* ``\x03``: a marker without content, which lets an idle partition compact.
 
 A row is written as of ``anchor``, the last closed day then; whoever loads it later moves it on to today's anchor.
 """
@@ -46,7 +47,8 @@ class PartitionRow(msgspec.Struct):
 
     ``offset``: log records up to it are in the state. ``anchor``: last closed day (or, before the first close, the
     day before the first record). ``begun``: the anchor at the very beginning. ``sources``: highest position a source
-    partition. ``policies``: version to checksum of every policy used so far. ``stale``: feed to the day it turned stale.
+    partition. ``policies``: version to checksum of every policy used so far. ``stale``: feed to the day it turned
+    stale.
     """
 
     offset: int
@@ -66,11 +68,12 @@ decode_partition = msgspec.json.Decoder(PartitionRow).decode
 def row_dtype(window: int, longest: int) -> np.dtype[np.void]:
     """Return the struct of a row for a window of ``window`` days and a longest one (part-time) of ``longest``.
 
-    ``counts[slot]`` is the day ``anchor - window + 1 + slot``: the window, then two open days (a day after midnight must
-    not evict the oldest day before the close). ``older`` are the day scores before these, oldest first, back to the
-    longest window. ``rating`` and ``closed_rating`` are band codes, -1 not rated; ``rating`` is live, the closed ones are
-    of the close of ``anchor``. ``since``: version at which rating and reason took hold, ``since_at`` its time.
-    ``recorded_at``: when the broker took the source record of the last activity (real time, even under a simulated clock).
+    ``counts[slot]`` is the day ``anchor - window + 1 + slot``: the window, then two open days (a day after midnight
+    must not evict the oldest day before the close). ``older`` are the day scores before these, oldest first, back to
+    the longest window. ``rating`` and ``closed_rating`` are band codes, -1 not rated; ``rating`` is live, the closed
+    ones are of the close of ``anchor``. ``since``: version at which rating and reason took hold, ``since_at`` its time.
+    ``recorded_at``: when the broker took the source record of the last activity (real time, even under a simulated
+    clock).
     ``active`` bit i: activity on day anchor - i. ``spells``: the day each open alert opened for, or NEVER.
     """
     return np.dtype(
@@ -136,9 +139,13 @@ def decode_rows(values: list[bytes], window: int, longest: int) -> Row:
 
 
 def _decode_any(value: bytes, window: int, longest: int) -> Row:
-    """One row of any window. Days that both windows hold keep their counts; scores older than the counts are kept by day."""
+    """One row of any window.
+
+    Days that both windows hold keep their counts; scores older than the counts are kept by day.
+    """
     if len(value) < 4 or value[:2] != bytes((CODEC, LAYOUT)):
-        msg = f"state record of codec {value[:1].hex() or '?'}, layout {value[1:2].hex() or '?'}: this release reads 01, 01"
+        found = f"codec {value[:1].hex() or '?'}, layout {value[1:2].hex() or '?'}"
+        msg = f"state record of {found}: this release reads codec 01, layout 01"
         raise CodecError(msg)
     was, reach = value[2], value[3]
     dtype = row_dtype(was, reach) if reach >= was else None

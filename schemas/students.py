@@ -15,7 +15,8 @@ Unrated = Literal["research", "year_abroad", "placement"]
 class Absence(BaseModel):
     """An agreed absence, both days included: dates only, never the reason (it may be special-category data).
 
-    ``intermitting``: out of study, ``not_rated`` on these days. ``exempt``: rated over the other days. Both pause alerts.
+    ``intermitting``: out of study, ``not_rated`` on these days. ``exempt``: rated over the other days. Both pause
+    alerts.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,8 +36,9 @@ class Absence(BaseModel):
 class Student(BaseModel):
     """One roster entry. The key of the Kafka record is the student's opaque, permanent id and must equal ``student``.
 
-    ``first`` and ``last`` are the first and the last day of enrolment; without ``first`` enrolled since ever, without ``last``
-    for ever. ``priority`` says that the policy wants this student reviewed first; which category is never carried.
+    ``first`` and ``last`` are the first and the last day of enrolment; without ``first`` enrolled since ever, without
+    ``last`` for ever. ``priority`` says that the policy wants this student reviewed first; which category is never
+    carried.
     ``contact_opt_out``: data is gathered and used, but the student asked not to be contacted.
     """
 

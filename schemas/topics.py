@@ -1,7 +1,9 @@
-"""The topics: names, partitions and settings, declared once. ``leap topics create`` makes them, every worker checks them.
+"""The topics: names, partitions and settings, declared once.
 
-How long what stays (an erased student is gone everywhere within 28 days): the log and what comes in or goes out is deleted
-after 21 days; compacted topics drop a tombstoned key within 3 + 7 days, on segments of one day.
+``leap topics create`` makes them, every worker checks them.
+
+How long what stays (an erased student is gone everywhere within 28 days): the log and what comes in or goes out is
+deleted after 21 days; compacted topics drop a tombstoned key within 3 + 7 days, on segments of one day.
 """
 
 from collections.abc import Iterator
@@ -24,7 +26,7 @@ _COMPACT = {
 _APPEND_TIME = {"message.timestamp.type": "LogAppendTime"}
 
 LARGEST_SOURCE_BYTES = 16 * 1024 * 1024
-"""A source record may be this large on the topic, so that one which is too large to use reaches the dead letters whole."""
+"""A source record may be this large on the topic, so that one too large to use reaches the dead letters whole."""
 
 _LARGE = {"max.message.bytes": str(LARGEST_SOURCE_BYTES)}
 _LARGER = {"max.message.bytes": str(LARGEST_SOURCE_BYTES + 64 * 1024)}
@@ -32,7 +34,10 @@ _LARGER = {"max.message.bytes": str(LARGEST_SOURCE_BYTES + 64 * 1024)}
 
 @dataclass(frozen=True)
 class Topic:
-    """One topic. ``by_student``: partitioned like the student log, so that a student has one partition number everywhere."""
+    """One topic.
+
+    ``by_student``: partitioned like the student log, so that a student has one partition number everywhere.
+    """
 
     name: str
     description: str
@@ -66,7 +71,10 @@ class Topics:
         self.ratings = Topic(f"{prefix}.ratings", "rating changes", _DELETE)
         self.alerts = Topic(f"{prefix}.alerts", "alerts, for a person to review", _COMPACT)
         self.dead_letters = Topic(
-            f"{prefix}.dead-letters", "records that could not be used, byte for byte", _DELETE | _LARGER, by_student=False
+            f"{prefix}.dead-letters",
+            "records that could not be used, byte for byte",
+            _DELETE | _LARGER,
+            by_student=False,
         )
         self.clock = Topic(
             f"{prefix}.clock", "the clock's memory: last day closed a partition, state of each feed", _COMPACT
@@ -76,7 +84,10 @@ class Topics:
     def source(self, name: str) -> Topic:
         """Return the topic of a source system."""
         return Topic(
-            f"{self.prefix}.source.{name}", f"what {name} sent, byte for byte", _DELETE | _APPEND_TIME | _LARGE, by_student=False
+            f"{self.prefix}.source.{name}",
+            f"what {name} sent, byte for byte",
+            _DELETE | _APPEND_TIME | _LARGE,
+            by_student=False,
         )
 
     def source_of(self, topic: str) -> str:

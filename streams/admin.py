@@ -39,7 +39,9 @@ def partitions_of(topic: Topic, settings: Settings) -> int:
 
 
 async def create_topics(settings: Settings) -> list[str]:
-    """Make the topics that are missing; return their names. Existing ones are left as they are (``check_topics`` judges them).
+    """Make the topics that are missing; return their names.
+
+    Existing ones are left as they are (``check_topics`` judges them).
 
     Raises:
         TopicsError: the broker refused one.
@@ -50,9 +52,7 @@ async def create_topics(settings: Settings) -> list[str]:
         missing = [topic for topic in settings.topics if topic.name not in existing]
         if missing:
             new = [
-                NewTopic(
-                    topic.name, partitions_of(topic, settings), settings.replication, topic_configs=topic.config
-                )
+                NewTopic(topic.name, partitions_of(topic, settings), settings.replication, topic_configs=topic.config)
                 for topic in missing
             ]
             response = await client.create_topics(new, timeout_ms=30_000)
@@ -84,7 +84,7 @@ async def check_topics(settings: Settings, *, configs: bool = True) -> None:
             elif len(found["partitions"]) != should:
                 problems.append(
                     f"{name}: has {len(found['partitions'])} partitions, should have {should} "
-                    f"(the number is fixed within an epoch; set LEAP_PARTITIONS or LEAP_SOURCE_PARTITIONS to what is there)"
+                    "(fixed within an epoch; set LEAP_PARTITIONS or LEAP_SOURCE_PARTITIONS to what is there)"
                 )
         if configs and settings.profile == "apache" and not problems:
             problems += await _wrong_configs(client, wanted)
@@ -105,7 +105,10 @@ async def _wrong_configs(client: AIOKafkaAdminClient, wanted: Mapping[str, Topic
 
 
 class Offsets:
-    """Looks offsets up from outside any group: what a partition has, what a group has committed, what stood at an instant."""
+    """Looks offsets up from outside any group.
+
+    What a partition has, what a group has committed, what stood at an instant.
+    """
 
     def __init__(self, settings: Settings, name: str = "offsets") -> None:
         """Prepare; nothing is connected yet."""
@@ -129,8 +132,8 @@ class Offsets:
         for topic in topics:
             numbers = self._kafka.partitions_for_topic(topic)
             if numbers is None:
-                await self._kafka._client.force_metadata_update()  # noqa: SLF001 - no public way
-                await self._kafka._client.fetch_all_metadata()  # noqa: SLF001
+                await self._kafka._client.force_metadata_update()
+                await self._kafka._client.fetch_all_metadata()
                 numbers = self._kafka.partitions_for_topic(topic) or set()
             found += [TopicPartition(topic, number) for number in sorted(numbers)]
         return found
@@ -148,7 +151,8 @@ class Offsets:
     async def at(self, partitions: Iterable[TopicPartition], instant: float) -> dict[TopicPartition, int]:
         """Return the first offset appended at or after an instant (seconds); the end where there is none.
 
-        The embedded broker cannot answer this: there it is always the end, so that whoever waits waits longer, never less.
+        The embedded broker cannot answer this: there it is always the end, so that whoever waits waits longer, never
+        less.
         """
         wanted = list(partitions)
         ends = await self.ends(wanted)

@@ -7,7 +7,10 @@ from schemas.cloudevents import RECORDED_AT, find
 
 
 def recorded_at(record: Any, *, simulated: bool) -> float:
-    """Return seconds since 1970. The header counts only under a simulated clock (else any source could set its own time)."""
+    """Return seconds since 1970.
+
+    The header counts only under a simulated clock (else any source could set its own time).
+    """
     if simulated:
         header = find(record.headers, RECORDED_AT)
         try:

@@ -1,8 +1,8 @@
 """The clock: absence sends no event, so somebody has to say that a day is over.
 
-It writes one ``day-closed`` record a partition and day, when intake and roster have passed, on every partition they read, what
-the broker had at midnight, and a grace is over; or after a patience, naming who is behind. Any number of clocks may run: the
-first close of a (partition, day) wins. It also says when a feed turns stale or fresh.
+It writes one ``day-closed`` record a partition and day, when intake and roster have passed, on every partition they
+read, what the broker had at midnight, and a grace is over; or after a patience, naming who is behind. Any number of
+clocks may run: the first close of a (partition, day) wins. It also says when a feed turns stale or fresh.
 """
 
 import asyncio
@@ -121,7 +121,9 @@ class Clock:
             await self._remember(f"closed/{number}", {"day": iso})
             if stagger and number != due[-1]:
                 await asyncio.sleep(stagger / len(due))
-        logger.info("closed %s under policy %s%s", iso, policy.version, f", behind: {', '.join(behind)}" if behind else "")
+        logger.info(
+            "closed %s under policy %s%s", iso, policy.version, f", behind: {', '.join(behind)}" if behind else ""
+        )
 
     async def watch_feeds(self) -> None:
         """Note which source topics grow; say when one is silent for longer than the policy allows, or speaks again."""

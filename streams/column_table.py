@@ -1,12 +1,13 @@
 """The column table's durable side: a partition's changelog, written a batch at a time and read back in one go.
 
-It is our own and not a ``faust.Table``: Faust swallows errors of recovery, can wait in it without end, and does not say when a
-zombie has written (docs/decisions/0001-own-recovery.md). What it must hold:
+It is our own and not a ``faust.Table``: Faust swallows errors of recovery, can wait in it without end, and does not say
+when a zombie has written (docs/decisions/0001-own-recovery.md). What it must hold:
 
-* *Begins where the last one ended.* Every write's first offset must be the end we know. If it is not, somebody else wrote:
-  this worker or the other one is a zombie, and which one cannot be told from here, so the process ends; recovery merges.
-* *Highest version wins.* Recovery keeps the row with the highest version, not the last one; rows of which an older version
-  stands behind a newer one are written again, or compaction would keep the older one for ever.
+* *Begins where the last one ended.* Every write's first offset must be the end we know. If it is not, somebody else
+  wrote: this worker or the other one is a zombie, and which one cannot be told from here, so the process ends; recovery
+  merges.
+* *Highest version wins.* Recovery keeps the row with the highest version, not the last one; rows of which an older
+  version stands behind a newer one are written again, or compaction would keep the older one for ever.
 """
 
 from collections.abc import Sequence
@@ -110,7 +111,7 @@ class Changelog:
         for start, stop in await self._producer.deliver(self._topic, self._partition, messages):
             if start != self._end:
                 msg = (
-                    f"{self._topic}-{self._partition}: expected to write at offset {self._end}, was written at {start}: "
+                    f"{self._topic}-{self._partition}: expected to write at offset {self._end}, wrote at {start}: "
                     f"another worker wrote to this partition"
                 )
                 raise ZombieError(msg)

@@ -1,8 +1,10 @@
-"""Intake: from source topics to the student log. Validates, maps to an activity, finds the student, tells repeats apart.
+"""Intake: from source topics to the student log.
+
+Validates, maps to an activity, finds the student, tells repeats apart.
 
 Every source record ends in exactly one place: an activity in the student log, the dead letters (byte for byte, with the
-reason), or nowhere if it is not for us (counted with its reason). Sends are delivered before the batch is acknowledged, and
-each log record carries the source position, so that an intake that died in between does not count twice.
+reason), or nowhere if it is not for us (counted with its reason). Sends are delivered before the batch is acknowledged,
+and each log record carries the source position, so that an intake that died in between does not count twice.
 """
 
 import hashlib
@@ -47,9 +49,7 @@ def partition_of(key: bytes, partitions: int) -> int:
 class Intake(Handler):
     """Turns batches of source records into activities."""
 
-    def __init__(
-        self, settings: Settings, producer: Producer, letters: DeadLetterBox, roster: RosterView
-    ) -> None:
+    def __init__(self, settings: Settings, producer: Producer, letters: DeadLetterBox, roster: RosterView) -> None:
         """Take what it works with; all of it is already started."""
         self._settings = settings
         self._topics = settings.topics
@@ -79,7 +79,14 @@ class Intake(Handler):
             if isinstance(outcome, str):
                 letters.append(
                     DeadLetter(
-                        topic, partition, record.offset, "intake", outcome, record.key, record.value, list(record.headers)
+                        topic,
+                        partition,
+                        record.offset,
+                        "intake",
+                        outcome,
+                        record.key,
+                        record.value,
+                        list(record.headers),
                     )
                 )
             elif outcome is not None:
@@ -89,7 +96,9 @@ class Intake(Handler):
                     (key, activity, headers("activity", "/leap/intake", event_id))
                 )
         under_way = [
-            batch for number, messages in out.items() for batch in await self._producer.send(self._log, number, messages)
+            batch
+            for number, messages in out.items()
+            for batch in await self._producer.send(self._log, number, messages)
         ]
         if letters:
             await self._letters.put(letters)
@@ -107,7 +116,7 @@ class Intake(Handler):
             return Unusable(f"value of {len(record.value)} bytes: at most {_LARGEST}")
         try:
             return read(record.value)
-        except Exception as error:  # noqa: BLE001 - an adapter's defect must not stop its source
+        except Exception as error:
             logger.exception("an adapter failed")
             return Unusable(f"adapter failed: {type(error).__name__}")
 

@@ -6,7 +6,7 @@ _LATENCY = (0.005, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.
 
 source_records = Counter(
     "leap_source_records",
-    "Source records that intake has dealt with; a share of dead_letter that grows means that a source changed its format",
+    "Source records that intake has dealt with; a growing share of dead_letter means that a source changed its format",
     ["source", "outcome"],
 )
 dead_letters = Counter(
@@ -15,7 +15,8 @@ dead_letters = Counter(
 roster_records = Counter("leap_roster_records", "Roster records dealt with", ["outcome"])
 activities = Counter(
     "leap_activities",
-    "Activities that engagement has dealt with: counted (late ones too), repeated (same once-key), fenced (already in the state), "
+    "Activities that engagement has dealt with: counted (late ones too), repeated (same once-key), "
+    "fenced (already in the state), "
     "late (a closed day was restated), late_beyond (before the window)",
     ["outcome"],
 )

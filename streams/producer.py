@@ -20,7 +20,10 @@ _BATCH_BYTES = 512 * 1024
 
 
 class DeliveryError(Exception):
-    """The broker did not take what was sent. Whoever sent it must not go on as if it had: nothing may be acknowledged."""
+    """The broker did not take what was sent.
+
+    Whoever sent it must not go on as if it had: nothing may be acknowledged.
+    """
 
 
 class Producer:
@@ -82,7 +85,9 @@ class Producer:
         return await self._kafka.send_batch(batch, topic, partition=partition), batch.record_count()
 
     async def deliver(self, topic: str, partition: int, messages: Iterable[Message]) -> list[tuple[int, int]]:
-        """Send messages and wait until the broker has them all; returns the offsets from and to (exclusive) of each batch.
+        """Send messages and wait until the broker has them all.
+
+        Returns the offsets from and to (exclusive) of each batch.
 
         Raises:
             DeliveryError: at least one was not taken.

@@ -1,23 +1,28 @@
 """The record-batch transport: a Faust driver that hands over a partition's fetch as one message.
 
-A Faust event per record costs two tasks and a sleep (3.9 k events/s with a table write each); one per fetch is what lets the
-engagement role work in columns. The message's value is the list of records, its offset the offset of the last one.
+A Faust event per record costs two tasks and a sleep (3.9 k events/s with a table write each); one per fetch is what
+lets the engagement role work in columns. The message's value is the list of records, its offset the offset of the last
+one.
 
 Three more things differ from Faust's own driver, each because of a loss or a stall that was measured or read in it:
 
-* *Commits are contiguous.* Faust skips a single missing offset at the head of what was acknowledged, so that a message which
-  was never acknowledged is lost. Here a message's offset is committed only when every message delivered before it is done.
+* *Commits are contiguous.* Faust skips a single missing offset at the head of what was acknowledged, so that a message
+  which was never acknowledged is lost. Here a message's offset is committed only when every message delivered before it
+  is done.
 * *Gaps are not filled in.* Offsets between two messages are the records of the second one, not a gap.
-* *Revocation is bounded.* Faust drops acknowledgements before it waits for what is in hand, and waits without end. Here the
-  flow stops first, the batch in hand may end within a bounded time, what it acknowledged is committed, and then partitions go.
+* *Revocation is bounded.* Faust drops acknowledgements before it waits for what is in hand, and waits without end. Here
+  the flow stops first, the batch in hand may end within a bounded time, what it acknowledged is committed, and then
+  partitions go.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, cast
 
+import faust
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
+from faust.app import base
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -37,23 +42,28 @@ def _as_it_is(_self: Any, _tp: Any, record: Any) -> Any:
 
 
 def _whole_batches(self: Any, max_records: int | None = None) -> list[Any]:
-    """Unpack a fetch by whole record batches, in compiled code; aiokafka's own loop resumes a generator for each record."""
+    """Unpack a fetch by whole record batches, in compiled code.
+
+    Aiokafka's own loop resumes a generator for each record.
+    """
     if max_records is not None:
-        return cast(list[Any], _one_by_one(self, max_records))
+        return cast("list[Any]", _one_by_one(self, max_records))
     if not self.check_assignment(self._topic_partition) or not self.has_more():
         return []
     source = self._partition_records
-    fetched, following = source._records, source.next_fetch_offset  # noqa: SLF001
+    fetched, following = source._records, source.next_fetch_offset
     unpacked: list[Any] = []
     while fetched.has_next():
         batch = fetched.next_batch()
-        if source._check_crcs and not batch.validate_crc():  # noqa: SLF001
+        if source._check_crcs and not batch.validate_crc():
             msg = f"{self._topic_partition}: a record batch does not match its checksum"
             raise CorruptRecordException(msg)
         if not batch.is_control_batch:
             records = list(batch)
             # The broker sends whole batches, so the first one may begin before the offset we asked for.
-            unpacked += records if records and records[0].offset >= following else [r for r in records if r.offset >= following]
+            unpacked += (
+                records if records and records[0].offset >= following else [r for r in records if r.offset >= following]
+            )
         following = batch.next_offset
     source.next_fetch_offset = following
     self._update_position()
@@ -61,10 +71,11 @@ def _whole_batches(self: Any, max_records: int | None = None) -> list[Any]:
     return unpacked
 
 
-# aiokafka has no hook for either. Both are for consumers that read uncommitted, as all of ours do (we write no transactions).
+# aiokafka has no hook for either. Both are for consumers that read uncommitted, as all of ours do (we write no
+# transactions).
 _one_by_one = fetcher.FetchResult.getall
 fetcher.FetchResult.getall = _whole_batches
-fetcher.PartitionRecords._consumer_record = _as_it_is  # noqa: SLF001
+fetcher.PartitionRecords._consumer_record = _as_it_is
 
 
 class RecordBatch:
@@ -86,11 +97,26 @@ class RecordBatch:
         self.value = records
 
 
+class App(faust.App):
+    """A Faust app over this driver: it says when what is in hand is done, opens no port and keeps nothing on disk."""
+
+    class BootStrategy(base.BootStrategy):
+        """Faust would open a web port even when told not to, and serve state on it."""
+
+        enable_web = False
+
+    async def drain(self) -> None:
+        """Return when no batch is in hand, or when waiting longer would cost the group.
+
+        Called when partitions are about to go.
+        """
+
+    def _create_directories(self) -> None:
+        """State lives in Kafka."""
+
+
 class Consumer(driver.Consumer):
     """Faust's consumer with one message a fetch and contiguous commits."""
-
-    drain: ClassVar[Callable[[], Awaitable[None]] | None] = None
-    """Called when partitions are about to go: returns when no batch is in hand, or when waiting longer would cost the group."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Begin with nothing delivered."""
@@ -123,9 +149,8 @@ class Consumer(driver.Consumer):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """End what is in hand, commit it, then let the partitions go."""
         self.stop_flow()
-        if self.drain is not None:
-            await type(self).drain()  # type: ignore[misc]
-            await self.commit()
+        await cast("App", self.app).drain()
+        await self.commit()
         self._delivered.clear()
         await super().on_partitions_revoked(revoked)
 

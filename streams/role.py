@@ -1,7 +1,7 @@
 """One worker process of one role: its Faust app, its health, its end.
 
-Whatever cannot be handled ends the process without acknowledging (``os._exit``): a supervisor starts it again, and it goes on
-from what was committed. Faust would acknowledge the failing message, and a restarted agent would skip one.
+Whatever cannot be handled ends the process without acknowledging (``os._exit``): a supervisor starts it again, and it
+goes on from what was committed. Faust would acknowledge the failing message, and a restarted agent would skip one.
 """
 
 import asyncio
@@ -17,13 +17,12 @@ from typing import Any, Protocol
 
 import faust
 from aiokafka import TopicPartition
-from faust.app.base import BootStrategy
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from schemas.dead_letters import DeadLetter
 from streams import metrics
 from streams.admin import Offsets
-from streams.record_batches import SCHEME, Consumer
+from streams.record_batches import SCHEME, App
 from streams.settings import Role, Settings
 
 logger = logging.getLogger(__name__)
@@ -66,7 +65,7 @@ class Health:
         self._progress = time.monotonic()
         self._behind = False
 
-    def set_ready(self, ready: bool, detail: str) -> None:  # noqa: FBT001 - a plain setter
+    def set_ready(self, ready: bool, detail: str) -> None:
         """Say whether the process has its partitions and their state."""
         self.ready, self.detail = ready, detail
         metrics.ready.labels(self.role).set(ready)
@@ -91,7 +90,7 @@ class Health:
         idle = now - self._progress if self._behind else 0.0
         # A loop that turns every second is not stuck; a batch may hold it for a moment.
         frozen = now - self._beat
-        return max(idle, frozen if frozen > 5.0 else 0.0)  # noqa: PLR2004
+        return max(idle, frozen if frozen > 5.0 else 0.0)
 
 
 class Probes:
@@ -150,13 +149,7 @@ def _watch(health: Health) -> None:
             end_process(EXIT_STUCK, f"{health.role}: behind and not committing for {stuck:.0f} s")
 
 
-class _Boot(BootStrategy):  # type: ignore[misc]
-    """Faust would open a web port even when told not to, and serve state on it."""
-
-    enable_web = False
-
-
-class _Worker(faust.Worker):  # type: ignore[misc]
+class _Worker(faust.Worker):
     """Faust's worker without its own ideas about logging and the terminal."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -169,18 +162,26 @@ class _Worker(faust.Worker):  # type: ignore[misc]
 
 
 _LANE = 2
-"""Batches that wait in a partition's lane; the next ones wait in Faust's buffer, whose backpressure then pauses the fetch."""
+"""Batches that wait in a partition's lane.
+
+The next ones wait in Faust's buffer, whose backpressure then pauses the fetch.
+"""
 
 
 class Handler:
     """What a streaming role does with its batches. Made inside the event loop that calls it."""
 
-    async def assigned(self, partitions: set[TopicPartition], generation: int) -> bool:  # noqa: ARG002 - for those that keep state
-        """Partitions came (before any of their batches). Must not block long. Returns whether the role is ready at once."""
+    async def assigned(self, partitions: set[TopicPartition], generation: int) -> bool:  # noqa: ARG002
+        """Partitions came (before any of their batches).
+
+        Must not block long. Returns whether the role is ready at once.
+        """
         return True
 
     async def handle(self, topic: str, partition: int, records: list[Any]) -> None:
-        """Deal with one batch, never two of a partition at a time. When it returns, the batch is acknowledged; when it raises,
+        """Deal with one batch, never two of a partition at a time.
+
+        When it returns, the batch is acknowledged; when it raises,
         the process ends (with the error's ``exit_code``, if it has one) and the batch is read again.
         """
         raise NotImplementedError
@@ -203,7 +204,7 @@ class Streaming:
         self._busy = 0
         self._lanes: dict[Any, asyncio.Queue[Any]] = {}
         self._done: dict[Any, int | None] = {}
-        self.app = faust.App(
+        self.app = App(
             settings.group(role),
             broker=[f"{SCHEME}://{server}" for server in settings.bootstrap],
             store="memory://",
@@ -223,10 +224,8 @@ class Streaming:
             broker_commit_interval=settings.commit_interval,
             table_standby_replicas=0,
         )
-        self.app.boot_strategy = _Boot(self.app)
-        self.app._create_directories = lambda: None  # noqa: SLF001 - nothing is kept on disk
-        Consumer.drain = self._drain
-        self.app.on_partitions_assigned.connect(self._on_assigned)
+        self.app.drain = self._drain  # type: ignore[method-assign]
+        self.app.on_partitions_assigned.connect(self._on_assigned)  # type: ignore[arg-type]
         source = self.app.topic(*topics, value_type=None, key_type=None, value_serializer="raw", key_serializer="raw")
         self.app.agent(source, name=role)(self._agent)
         self.app.task(self._beat)
@@ -238,7 +237,7 @@ class Streaming:
             self._made = asyncio.ensure_future(self._make())
         try:
             return await asyncio.shield(self._made)
-        except Exception as error:  # noqa: BLE001 - Faust would log it and go on without a handler
+        except Exception as error:
             self._fail(error)
             raise
 
@@ -266,7 +265,7 @@ class Streaming:
                     handler = await self._handler()
                     await handler.handle(event.message.topic, event.message.partition, event.value)
                     await stream.ack(event)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the batch is not acknowledged
+            except Exception as error:
                 self._fail(error)
             self._busy -= 1
             if not self._busy:
@@ -274,13 +273,14 @@ class Streaming:
             del event
 
     def _lane_ended(self, lane: "asyncio.Future[None]") -> None:
-        if not lane.cancelled() and (error := lane.exception()) is not None:
+        error = None if lane.cancelled() else lane.exception()
+        if error is not None:
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
         code = getattr(error, "exit_code", EXIT_SOFTWARE)
         logger.critical("a batch failed", exc_info=error)
-        end_process(code, f"{self._role}: {error or type(error).__name__}")
+        end_process(code, f"{self._role}: {str(error) or type(error).__name__}")
 
     async def _drain(self) -> None:
         """Let the batches in hand end, for at most half of what the group allows for a rebalance."""
@@ -306,7 +306,10 @@ class Streaming:
             await asyncio.sleep(0.5)
 
     async def _watch_lag(self) -> None:
-        """Watch from outside of Faust's consumer whether this process keeps up: a stalled consumer does not see its own lag."""
+        """Watch from outside of Faust's consumer whether this process keeps up.
+
+        A stalled consumer does not see its own lag.
+        """
         while not self.app.should_stop:
             offsets = Offsets(self._settings, f"{self._role}-lag")
             try:
@@ -314,18 +317,18 @@ class Streaming:
                 while not self.app.should_stop:
                     await self._measure(offsets)
                     await asyncio.sleep(1.0)
-            except Exception as error:  # noqa: BLE001 - a broker that is away must not end the watching
+            except Exception as error:
                 logger.warning("%s: cannot measure lag: %r", self._role, error)
                 await asyncio.sleep(1.0)
             finally:
                 await offsets.stop()
 
     async def _measure(self, offsets: Offsets) -> None:
-        consumer = self.app.consumer
+        consumer: Any = self.app.consumer
         mine = [tp for tp in consumer.assignment() if tp.topic not in self.app.tables.changelog_topics]
         ends = await offsets.ends([TopicPartition(tp.topic, tp.partition) for tp in mine])
-        done = {tp: consumer._committed_offset.get(tp) for tp in mine}  # noqa: SLF001
-        lags = {tp: max(0, end - (done.get(tp) or 0)) for tp, end in ends.items()}  # type: ignore[call-overload]
+        done = {tp: consumer._committed_offset.get(tp) for tp in mine}
+        lags = {tp: max(0, end - (done.get(tp) or 0)) for tp, end in ends.items()}
         for tp, lag in lags.items():
             metrics.lag_records.labels(self._role, tp.topic, tp.partition).set(lag)
         if done != self._done:

@@ -1,4 +1,6 @@
-"""Who is on the roster, as every intake process knows it: the ids of ``leap.students`` that the roster role has passed on.
+"""Who is on the roster, as every intake process knows it.
+
+The ids of ``leap.students`` that the roster role has passed on.
 
 Only what the roster role has *committed* counts: then the student's record already stands in the student log, and an
 activity that intake writes after it can never arrive at engagement before its student.
@@ -45,7 +47,10 @@ class RosterView:
         await self._offsets.stop()
 
     async def catch_up(self) -> None:
-        """Read up to what the roster role has committed by now. Asks the broker at most every 0.2 s (waits, if asked more often)."""
+        """Read up to what the roster role has committed by now.
+
+        Asks the broker at most every 0.2 s (waits, if asked more often).
+        """
         await asyncio.sleep(max(0.0, self._asked + _ASK_EVERY - time.monotonic()))
         self._asked = time.monotonic()
         done = await self._offsets.committed(self._settings.group("roster"), self._partitions)

@@ -45,14 +45,20 @@ class Settings(BaseSettings):
     heartbeat: float = Field(2.0, description="heartbeats of the consumer group")
     commit_interval: float = Field(0.5, description="between commits")
     start_timeout: float = Field(60.0, description="how long to wait for Kafka and Redis at start")
-    stuck_after: float = Field(120.0, description="a process assigned, behind and not committing for so long ends itself")
-    poll_records: int | None = Field(None, description="cuts batches to so many records (tests); usually fetch_bytes does")
+    stuck_after: float = Field(
+        120.0, description="a process assigned, behind and not committing for so long ends itself"
+    )
+    poll_records: int | None = Field(
+        None, description="cuts batches to so many records (tests); usually fetch_bytes does"
+    )
     fetch_bytes: int = Field(4 * 1024 * 1024, description="bytes a partition a fetch")
 
     close_grace: float = Field(300.0, description="a day closes so long after midnight at the earliest")
     close_patience: float = Field(7200.0, description="and so long after it at the latest, naming who is behind")
     close_stagger: float = Field(60.0, description="partitions close spread over so long")
-    marker_interval: float = Field(12 * 3600.0, description="between markers that let idle compacted partitions compact")
+    marker_interval: float = Field(
+        12 * 3600.0, description="between markers that let idle compacted partitions compact"
+    )
 
     @property
     def topics(self) -> Topics:

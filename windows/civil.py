@@ -55,7 +55,10 @@ class CivilDays:
         self._starts = _boundaries(zone)
 
     def days_of(self, seconds: Floats) -> Ints:
-        """Return the day of each instant (seconds since 1970, UTC). Before 1990 or after 2099: the nearest day there."""
+        """Return the day of each instant (seconds since 1970, UTC).
+
+        Before 1990 or after 2099: the nearest day there.
+        """
         found = np.searchsorted(self._starts, seconds, side="right") - 1 + FIRST
         return np.clip(found, FIRST, LAST - 1).astype(np.int32)
 

@@ -28,7 +28,9 @@ def add(rows: Row, index: Any, slot: Any, activity: Any, count: Any) -> None:
 
 
 def advance(rows: Row, rules: Rules, window: int, anchor: int, to: int) -> None:
-    """Move rows from ``anchor`` to the later anchor ``to``, in place: slots shift, days leave, scores of left days are kept.
+    """Move rows from ``anchor`` to the later anchor ``to``, in place.
+
+    Slots shift, days leave, scores of left days are kept.
 
     Ratings and spells are untouched: this is what merely passes when days close.
     """
@@ -46,7 +48,10 @@ def advance(rows: Row, rules: Rules, window: int, anchor: int, to: int) -> None:
 
 
 def mark_active(rows: Row, day: Any, anchor: int) -> None:
-    """Note activity on the closed days ``day[i]`` of ``rows[i]``: the bitmap reaches 64 days back, ``last_active`` further."""
+    """Note activity on the closed days ``day[i]`` of ``rows[i]``.
+
+    The bitmap reaches 64 days back, ``last_active`` further.
+    """
     back = anchor - np.asarray(day, np.int64)
     reached = (back >= 0) & (back < 64)
     bit = np.left_shift(np.uint64(1), np.where(reached, back, 0).astype(np.uint64))

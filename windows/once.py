@@ -53,7 +53,10 @@ class OnceKeys:
 
 
 def _merged(left: Keys, right: Keys) -> Keys:
-    """Return both in order. Two sorted runs: timsort merges them in one pass, where ``np.union1d`` would hash every key."""
+    """Return both in order.
+
+    Two sorted runs: timsort merges them in one pass, where ``np.union1d`` would hash every key.
+    """
     if not len(left):
         return np.sort(right)
     return np.sort(np.concatenate([left, right]), kind="stable")

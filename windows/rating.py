@@ -47,7 +47,9 @@ def settle(
     reason[(reason < 0) & ~counted] = CODE["no_countable_day"]
     rated = reason < 0
     rating = np.where(rated, bands(mean, lowest), UNRATED)
-    before = Settled((rating != rows["rating"]) | (reason != rows["reason"]), rows["rating"].copy(), rows["reason"].copy(), view)
+    before = Settled(
+        (rating != rows["rating"]) | (reason != rows["reason"]), rows["rating"].copy(), rows["reason"].copy(), view
+    )
     rows["rating"], rows["reason"] = rating, reason
     rows["score"] = np.where(rated, mean, np.nan)
     rows["window_end"] = np.where(rated, end, anchor)

@@ -1,7 +1,7 @@
 """The roster in columns: who is enrolled when, who has no rating, and which days count.
 
-A day is *countable* for a student from the first to the last day of enrolment, outside agreed absences (vacation days are
-countable). A student in the first days is so rated over the days since the start.
+A day is *countable* for a student from the first to the last day of enrolment, outside agreed absences (vacation days
+are countable). A student in the first days is so rated over the days since the start.
 """
 
 from typing import Any

@@ -29,12 +29,19 @@ Counts = np.ndarray[Any, np.dtype[np.uint16]]
 
 
 def day_scores(counts: Counts, shares: Floats, targets: Floats) -> Floats:
-    """Score days: ``counts`` (..., 11), ``shares`` and ``targets`` broadcast to it; shares sum to 100 (or to 0: score 0)."""
-    return np.einsum("...a,...a->...", np.minimum(counts / targets, 1.0), shares)
+    """Score days: ``counts`` (..., 11), ``shares`` and ``targets`` broadcast to it.
+
+    Shares sum to 100 (or to 0: score 0).
+    """
+    scores: Floats = np.einsum("...a,...a->...", np.minimum(counts / targets, 1.0), shares)
+    return scores
 
 
 def bands(means: Floats, lowest: Floats) -> Codes:
-    """Return the band code (0 very low to 4 high) of each rounded mean; ``lowest`` are the bands' lowest scores, rising."""
+    """Return the band code (0 very low to 4 high) of each rounded mean.
+
+    ``lowest`` are the bands' lowest scores, rising.
+    """
     return np.searchsorted(lowest, means, side="right").astype(np.int8)
 
 

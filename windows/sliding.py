@@ -8,14 +8,16 @@ The *official* mean of the close of day C is the mean of the countable days amon
     e = C+1        <------- 200 / 6 = 33.3 ------->
 
 The *live* rating is the highest mean over the window ends e from C to the last open day on which the student was
-active. So it rises at once with an activity, and falls only at a close or by a correction: the open day's zeroes are not
-held against anybody before the day is over.
+active. So it rises at once with an activity, and falls only at a close or by a correction: the open day's zeroes are
+not held against anybody before the day is over.
 """
+
+from typing import Any
 
 import numpy as np
 
 from schemas.state import Row
-from windows.civil import Floats
+from windows.civil import Floats, Ints
 from windows.roster import Absences, Table, countable
 from windows.scoring import DECIMALS, Bools, Rules, day_scores
 
@@ -49,11 +51,14 @@ class View:
             total, n = np.where(self._part_time, longer, total), np.where(self._part_time, m, n)
         return np.round(total / np.maximum(n, 1), DECIMALS), n > 0
 
-    def live(self) -> tuple[Floats, Floats]:
-        """Return each row's live mean and the day its window ends on. Meaningless for rows without a countable day at C."""
+    def live(self) -> tuple[Floats, Ints]:
+        """Return each row's live mean and the day its window ends on.
+
+        Meaningless for rows without a countable day at C.
+        """
         best, _ = self.means(self.anchor)
-        end = np.full(len(best), self.anchor, np.int32)
-        active = self._counts[:, self.window :].any(axis=2)
+        end: Ints = np.full(len(best), self.anchor, np.int32)
+        active: Any = self._counts[:, self.window :].any(axis=2)
         for ahead in range(1, OPEN_DAYS + 1):
             reached = active[:, ahead - 1 :].any(axis=1)
             if not reached.any():

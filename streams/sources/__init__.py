@@ -1,7 +1,7 @@
 """The source systems: one adapter a system, one file an adapter.
 
-An adapter turns a raw record into what it means. It is called by intake, one record after the other; it must not block, keeps
-nothing between records, and may raise nothing: what it cannot use it says.
+An adapter turns a raw record into what it means. It is called by intake, one record after the other; it must not block,
+keeps nothing between records, and may raise nothing: what it cannot use it says.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,10 @@ from schemas.activities import Activity
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An activity as its source tells it. ``at``: seconds since 1970, UTC. ``event``: what makes it one event at its source."""
+    """An activity as its source tells it.
+
+    ``at``: seconds since 1970, UTC. ``event``: what makes it one event at its source.
+    """
 
     student: str
     activity: Activity
