@@ -140,11 +140,8 @@ class Partition:
         draft.run()
         return draft
 
-    def load(self, records: Iterable[tuple[bytes, bytes]], *, out_of_order: Iterable[bytes] = ()) -> list[Message]:
-        """Fill an empty partition from the last value of each changelog key; returns rows that must be written again.
-
-        ``out_of_order``: keys of which an older version was seen after a newer one (a zombie's write), so that
-        compaction would in the end keep the wrong one.
+    def load(self, records: Iterable[tuple[bytes, bytes]]) -> None:
+        """Fill an empty partition from what stands for each changelog key.
 
         Raises:
             CodecError: a row of an unknown version or layout.
@@ -167,8 +164,9 @@ class Partition:
         rows = decode_rows(values, window, longest)
         if self.meta is None:
             # The partition's row stands last in every write: without it nothing that was written is complete, and the
-            # log is read again from its start. Rows of that half write keep their own fence.
-            return []
+            # log is read again from its start; a once-key left here would make its activity a repeat of itself.
+            self.once, self.segments = OnceKeys(), {}
+            return
         self._check_policies(self.meta)
         for anchor in np.unique(rows["anchor"]):
             behind = rows["anchor"] == anchor
@@ -183,11 +181,6 @@ class Partition:
         entries = [roster.entry(student) for student in self.students]
         self.table = np.array([e for e, _ in entries], roster.dtype)
         self.absences = [a for _, a in entries]
-        again = [key for key in out_of_order if key in self.index]
-        if not again:
-            return []
-        values = encode_rows(rows[[self.index[k] for k in again]], window, longest)
-        return [(key, value, []) for key, value in zip(again, values, strict=True)]
 
     def _load_once(self, key: bytes, value: bytes) -> None:
         day = int(key[1:].partition(b"/")[0])

@@ -41,7 +41,8 @@ class Owned:
         """Read the state back; rows that a zombie may have undone on the topic are written again."""
         began = time.perf_counter()
         latest = await self.changelog.recover()
-        again = self.partition.load(latest.values(), out_of_order=latest.out_of_order)
+        self.partition.load(latest.values())
+        again = latest.again()
         if again:
             logger.warning(
                 "partition %d: %d rows were out of order and are written again", self.partition.number, len(again)

@@ -65,6 +65,14 @@ class Latest:
         self.out_of_order.discard(key)
         self._held[key] = (new, value)
 
+    def again(self) -> list[Message]:
+        """Return what must be written again: the newest of each key behind which an older one stands."""
+        messages: list[Message] = []
+        for key in sorted(self.out_of_order, reverse=True):  # the partition's row, whose key is the lowest, comes last
+            held, value = self._held[key]
+            messages.append((key, value, [(VERSION, b"%d" % held)] if value is None else []))
+        return messages
+
     def values(self) -> list[tuple[bytes, bytes]]:
         """Return what stands: every key that is not removed."""
         return [(key, value) for key, (_, value) in self._held.items() if value is not None]
