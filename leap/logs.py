@@ -8,6 +8,9 @@ import sys
 
 import structlog
 
+# Local variables would carry students and whole records into the log.
+_tracebacks = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
 
 def set_up(level: str = "INFO") -> None:
     """Send everything (ours, Faust's, aiokafka's) through one handler."""
@@ -16,9 +19,14 @@ def set_up(level: str = "INFO") -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.dict_tracebacks if not sys.stderr.isatty() else structlog.dev.set_exc_info,
+        _tracebacks if not sys.stderr.isatty() else structlog.dev.set_exc_info,
     ]
-    last = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    # On a terminal tracebacks come without local variables, too.
+    last = (
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if sys.stderr.isatty()
+        else structlog.processors.JSONRenderer()
+    )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -28,5 +36,6 @@ def set_up(level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for chatty in ("faust", "mode", "aiokafka"):
+    # The last one is where mode logs what our subclass of Faust's consumer does.
+    for chatty in ("faust", "mode", "aiokafka", "streams.record_batches"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
