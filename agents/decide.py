@@ -140,8 +140,10 @@ class Partition:
         draft.run()
         return draft
 
-    def load(self, records: Iterable[tuple[bytes, bytes]]) -> None:
+    def load(self, records: Iterable[tuple[bytes, bytes]]) -> list[Message]:
         """Fill an empty partition from what stands for each changelog key.
+
+        Returns tombstones that are due: of students whose removal was written when the worker died.
 
         Raises:
             CodecError: a row of an unknown version or layout.
@@ -165,9 +167,14 @@ class Partition:
         if self.meta is None:
             # The partition's row stands last in every write: without it nothing that was written is complete, and the
             # log is read again from its start; a once-key left here would make its activity a repeat of itself.
-            self.once, self.segments = OnceKeys(), {}
-            return
+            # (Its record stays listed, so that it is removed with its day.)
+            self.once = OnceKeys()
+            return []
         self._check_policies(self.meta)
+        gone = (rows["removed"] == 1) & (rows["version"] <= make_version(self.meta.epoch, self.meta.offset))
+        due = [message for i in np.flatnonzero(gone).tolist() for message in _tombstones(keys[i], rows["version"][i])]
+        keys = [key for key, is_gone in zip(keys, gone.tolist(), strict=True) if not is_gone]
+        rows = rows[~gone]
         for anchor in np.unique(rows["anchor"]):
             behind = rows["anchor"] == anchor
             if anchor < self.meta.anchor:
@@ -181,6 +188,7 @@ class Partition:
         entries = [roster.entry(student) for student in self.students]
         self.table = np.array([e for e, _ in entries], roster.dtype)
         self.absences = [a for _, a in entries]
+        return due
 
     def _load_once(self, key: bytes, value: bytes) -> None:
         day = int(key[1:].partition(b"/")[0])
@@ -215,6 +223,7 @@ class _Activities(NamedTuple):
     once: Any
     recorded_at: Any
     taken_at: Any
+    behind: Any
 
     def only(self, chosen: Any) -> "_Activities":
         return _Activities(*(column[chosen] for column in self))
@@ -374,7 +383,9 @@ class Draft:
         fresh = self._past_fence(source, position)
         self.effects.fenced += n - int(fresh.sum())
         known = local >= 0
-        known[known] = self.table["alive"][local[known]]
+        # A row written by a worker that died may know a student whom the log, up to this record, did not.
+        rows = local[known]
+        known[known] = self.table["alive"][rows] & (self.rows["enrolled"][rows] <= (offset[known] | self._version(0)))
         for i in np.flatnonzero(fresh & ~known):
             self.effects.rejected.append(Rejected(int(offset[i]), "unknown student"))
         # A row's own fence: its changelog was delivered by a worker that died before the partition's row was.
@@ -391,10 +402,9 @@ class Draft:
             recorded_at
             if records[0].taken_at is None
             else np.array([r.recorded_at if r.taken_at is None else r.taken_at for r in records]),
+            behind,
         )
-        self._remember(events.only(fresh & known & behind))
-        self.effects.fenced += int((fresh & known & behind).sum())
-        self._in_order(events.only(fresh & known & ~behind))
+        self._in_order(events.only(fresh & known))
 
     def _past_fence(self, sources: list[str], positions: list[log.Position]) -> Any:
         """Say which records come from beyond the highest position their source partition had reached, and raise it."""
@@ -459,13 +469,15 @@ class Draft:
     def _count(self, events: _Activities) -> None:
         if not len(events.g):
             return
+        # What is already in its row is not counted again, but its key may not have been written, and it stands in the
+        # order in which repeats are told.
         repeated = self._repeats(events)
-        if repeated.any():
-            self.effects.repeated += int(repeated.sum())
-            events = events.only(~repeated)
-            if not len(events.g):
-                return
-        self._remember(events)
+        self._remember(events.only(~repeated))
+        self.effects.fenced += int(events.behind.sum())
+        self.effects.repeated += int((repeated & ~events.behind).sum())
+        events = events.only(~(repeated | events.behind))
+        if not len(events.g):
+            return
         self.effects.activities += len(events.g)
         anchor = self.meta.anchor
         touched, li = _distinct(events.g, len(self.g))
@@ -601,9 +613,10 @@ class Draft:
         causes has one version, and a version is said once. The ``trigger``'s rating is left to the activity itself.
         """
         version = self._version(offset)
-        # Rows that a worker wrote before it died in the middle of this very close are already beyond it.
-        everyone = np.flatnonzero(self.table["alive"] & (self.rows["version"] < version))
-        students = int(self.table["alive"].sum())
+        # Rows that a worker wrote before it died on a batch with this very close are beyond it: by their version if it
+        # changed them, by their anchor if it merely passed.
+        due = (self.rows["version"] < version) & (self.rows["anchor"] <= self.meta.anchor)
+        everyone = np.flatnonzero(self.table["alive"] & due)
         rows, table, absences = self._some(everyone)
         touched = np.zeros(len(everyone), bool)
         for day in range(self.meta.anchor + 1, through + 1):
@@ -648,9 +661,7 @@ class Draft:
                 self._say_ratings(everyone, rows, table, settled, cause="close")
             self._say_alerts(everyone, rows, table, settled.view, spells, ending="closed")
             self.effects.closed.append(day)
-            self.effects.days.append(
-                self.writer.closed(day, policy.version, cause, students, version, self._stale, behind)
-            )
+            self.effects.days.append(self.writer.closed(day, policy.version, cause, version, self._stale, behind))
         self.rows[everyone] = rows
         self.touched[everyone] |= touched
 
@@ -674,12 +685,16 @@ class Draft:
         run_items = map(Item._make, self.items[run])
         rows = self.local[run].tolist()
         for item, record, local, new in zip(run_items, records, rows, fresh.tolist(), strict=True):
-            if not new or self.rows["version"][local] >= self._version(item.offset):
+            if not new:
                 continue
             try:
                 entry = _student(item, record)
             except (ValidationError, ValueError) as error:
                 self.effects.rejected.append(Rejected(item.offset, f"roster entry: {_first(error)}"))
+                continue
+            if self.rows["version"][local] >= self._version(item.offset):
+                # The row was written by a worker that died before it had written the entry.
+                self._list(local, item, entry)
                 continue
             if local in cut:
                 self._enrol(cut)
@@ -695,10 +710,10 @@ class Draft:
             if not self.table["alive"][local]:
                 # New, or removed earlier: what was known of a removed student is gone.
                 self.rows[local] = blank_rows(1, self.window, self.context.longest, self.meta.anchor)[0]
+                self.rows["enrolled"][local] = self._version(item.offset)
             left[local] = self.students[local]
-            self.table[local], self.absences[local] = roster.entry(entry)
-            self.students[local] = entry
-            self.rosters[local] = self._version(item.offset)
+            self._list(local, item, entry)
+            self.rows["removed"][local] = entry is None
         chosen = np.array(list(entries), np.int64)
         rows, table, absences = self._some(chosen)
         version = np.array([self._version(item.offset) for item, _ in entries.values()], np.int64)
@@ -727,6 +742,11 @@ class Draft:
         self._say_ratings(chosen, rows, table, told, cause="roster", left=left)
         if spells is not None:
             self._say_alerts(chosen, rows, table, settled.view, spells, ending="superseded")
+
+    def _list(self, local: int, item: Item, entry: Student | None) -> None:
+        self.table[local], self.absences[local] = roster.entry(entry)
+        self.students[local] = entry
+        self.rosters[local] = self._version(item.offset)
 
     # -- what is said -----------------------------------------------------------------------------------------------
 
@@ -790,28 +810,29 @@ class Draft:
             )
 
     def _changelog(self) -> None:
-        """Write what changed: roster, rows, once-keys, and the partition's row last, which says that all is there."""
+        """Write what changed: rows, roster, once-keys, then the partition's row, which says that all is there.
+
+        A worker may die anywhere in between; whoever reads it back works the batch out again. Rows come first: what is
+        at or below a row's version is in it, and roster entry and once-keys of such records are taken over again.
+        Tombstones come last: up to the partition's row, a removed student must still be there for the records before
+        the removal.
+        """
         if not self.items:
             return
         out = self.effects.changelog
-        for local, version in self.rosters.items():
-            student = self.students[local]
-            value = (
-                None
-                if student is None
-                else version.to_bytes(8, "little") + student.model_dump_json(exclude_defaults=True).encode()
-            )
-            out.append((KEY_ROSTER + self.ids[local], value, []))
         touched = np.flatnonzero(self.touched)
         values = encode_rows(self.rows[touched], self.window, self.context.longest)
-        alive = self.table["alive"][touched].tolist()
-        ids = self.ids
-        for local, value, here in zip(touched.tolist(), values, alive, strict=True):
-            # A tombstone has no value to carry its version: readers find it in a header.
-            gone = [] if here else [(VERSION, b"%d" % self.rows["version"][local])]
-            out.append((ids[local], value if here else None, gone))
+        out.extend((self.ids[local], value, []) for local, value in zip(touched.tolist(), values, strict=True))
+        for local, version in self.rosters.items():
+            student = self.students[local]
+            if student is not None:
+                entry = student.model_dump_json(exclude_defaults=True).encode()
+                out.append((KEY_ROSTER + self.ids[local], version.to_bytes(8, "little") + entry, []))
         self._write_once(out)
         out.append((KEY_PARTITION, encode_partition(self.meta), []))
+        for local, version in self.rosters.items():
+            if self.students[local] is None:
+                out.extend(_tombstones(self.ids[local], version))
 
     def _write_once(self, out: list[Message]) -> None:
         """Write the batch's once-keys, a record a day.
@@ -840,6 +861,12 @@ class Draft:
                     segments[:] = merged
 
 
+def _tombstones(student: bytes, version: int) -> list[Message]:
+    # A tombstone has no value to carry its version: readers find it in a header.
+    carried = [(VERSION, b"%d" % version)]
+    return [(KEY_ROSTER + student, None, carried), (student, None, carried)]
+
+
 def _distinct(index: Any, size: int) -> tuple[Any, Any]:
     """Return the distinct values of ``index`` (0 to ``size`` - 1), rising, and each element's place among them."""
     named = np.zeros(size, bool)
@@ -866,7 +893,7 @@ def _restore(rows: Row, before: Row, where: Any) -> None:
 
 
 def _bytes(rows: Row) -> Any:
-    return np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)
+    return np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), rows.dtype.itemsize)
 
 
 def _pick(absences: roster.Absences, chosen: Any) -> roster.Absences:

@@ -41,12 +41,10 @@ class Owned:
         """Read the state back; rows that a zombie may have undone on the topic are written again."""
         began = time.perf_counter()
         latest = await self.changelog.recover()
-        self.partition.load(latest.values())
-        again = latest.again()
+        due = self.partition.load(latest.values())
+        again = latest.again() + due
         if again:
-            logger.warning(
-                "partition %d: %d rows were out of order and are written again", self.partition.number, len(again)
-            )
+            logger.warning("partition %d: %d records are written again", self.partition.number, len(again))
             await self.changelog.write(again)
         seconds = time.perf_counter() - began
         metrics.recovery_seconds.observe(seconds)

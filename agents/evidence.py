@@ -117,7 +117,7 @@ class Writer:
         return self._message("late-activity", student, iso_day(day), body)
 
     def closed(
-        self, day: int, policy: str, cause: str, students: int, version: int, stale: list[str], behind: tuple[str, ...]
+        self, day: int, policy: str, cause: str, version: int, stale: list[str], behind: tuple[str, ...]
     ) -> Message:
         """The end of a close; keyed by the partition's name, it concerns no single student."""
         key = f"partition-{self.partition}"
@@ -126,7 +126,6 @@ class Writer:
             "day": iso_day(day),
             "policy": policy,
             "cause": cause,
-            "students": students,
             "version": version,
             "stale": stale,
             "behind": behind,

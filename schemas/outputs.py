@@ -92,7 +92,6 @@ class ClosedDay(_Output):
     day: date
     policy: str
     cause: Literal["clock", "outage"]
-    students: int
     version: int
     stale: tuple[str, ...] = ()
     behind: tuple[str, ...] = ()

@@ -61,7 +61,7 @@ class PartitionRow(msgspec.Struct):
     stale: dict[str, int]
 
 
-encode_partition = msgspec.json.Encoder().encode
+encode_partition = msgspec.json.Encoder(order="deterministic").encode
 decode_partition = msgspec.json.Decoder(PartitionRow).decode
 
 
@@ -74,11 +74,15 @@ def row_dtype(window: int, longest: int) -> np.dtype[np.void]:
     ones are of the close of ``anchor``. ``since``: version at which rating and reason took hold, ``since_at`` its time.
     ``recorded_at``: when the broker took the source record of the last activity (real time, even under a simulated
     clock).
+    ``enrolled``: version of the roster record that brought the student onto the roster.
+    ``removed``: 1 in the row that says that the student was removed; a tombstone follows once all of that write is
+    there.
     ``active`` bit i: activity on day anchor - i. ``spells``: the day each open alert opened for, or NEVER.
     """
     return np.dtype(
         [
             ("version", "<i8"),
+            ("enrolled", "<i8"),
             ("since", "<i8"),
             ("since_at", "<f8"),
             ("recorded_at", "<f8"),
@@ -91,7 +95,7 @@ def row_dtype(window: int, longest: int) -> np.dtype[np.void]:
             ("rating", "i1"),
             ("reason", "i1"),
             ("closed_rating", "i1"),
-            ("reserved", "i1"),
+            ("removed", "i1"),
             ("spells", "<i4", (SPELLS,)),
             ("counts", "<u2", (window + 2, len(ACTIVITIES))),
             ("older", "<f8", (longest - window,)),
@@ -102,7 +106,7 @@ def row_dtype(window: int, longest: int) -> np.dtype[np.void]:
 def blank_rows(n: int, window: int, longest: int, anchor: int) -> Row:
     """Return ``n`` rows of students of whom nothing is known yet."""
     rows = np.zeros(n, row_dtype(window, longest))
-    rows["version"] = rows["since"] = -1
+    rows["version"] = rows["enrolled"] = rows["since"] = -1
     rows["score"] = rows["closed_score"] = np.nan
     rows["anchor"] = rows["window_end"] = anchor
     rows["last_active"] = NEVER
