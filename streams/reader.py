@@ -23,6 +23,7 @@ def consumer(settings: Settings, name: str, **options: Any) -> AIOKafkaConsumer:
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_partition_fetch_bytes=settings.fetch_bytes,
+        fetch_max_wait_ms=int(settings.fetch_wait * 1000),
         **options,
     )
 

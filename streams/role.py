@@ -224,6 +224,7 @@ class Streaming:
             broker_commit_interval=settings.commit_interval,
             table_standby_replicas=0,
         )
+        self.app.fetch_wait = settings.fetch_wait
         self.app.drain = self._drain  # type: ignore[method-assign]
         self.app.on_partitions_assigned.connect(self._on_assigned)  # type: ignore[arg-type]
         source = self.app.topic(*topics, value_type=None, key_type=None, value_serializer="raw", key_serializer="raw")

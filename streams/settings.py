@@ -61,6 +61,11 @@ class Settings(BaseSettings):
     )
 
     @property
+    def fetch_wait(self) -> float:
+        """How long a fetch may wait at the broker; the embedded one does not answer earlier when data comes."""
+        return 0.5 if self.profile == "apache" else 0.02
+
+    @property
     def topics(self) -> Topics:
         """The topics of this installation."""
         return Topics(self.prefix, self.sources)

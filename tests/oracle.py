@@ -188,7 +188,8 @@ class Oracle:
             if rule in known.open and not holds.get(rule):
                 self.say_alert(name, rule, known.open.pop(rule), ending, version)
             elif holds.get(rule) and rule not in known.open and may_open and not paused:
-                if rule != "low_engagement" or watched:
+                unwatched = rule == "low_engagement" and not watched
+                if not unwatched:
                     known.open[rule] = self.anchor
                     self.say_alert(name, rule, self.anchor, "opened", version)
 

@@ -1,4 +1,4 @@
-"""The vectorised core holds against the plain oracle, whatever the log, the batch cuts, restarts and half-written batches."""
+"""The vectorised core against the plain oracle: whatever the log, the cuts, restarts and half-written batches."""
 
 import random
 from types import SimpleNamespace

@@ -1,0 +1,138 @@
+"""``leap replay``: sends a file's rows to a source topic."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from datetime import time as time_of_day
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+from cyclopts import Parameter
+from rich.progress import Progress
+
+from leap import oulad
+from leap.connect import reach_kafka
+from leap.errors import UNREACHABLE, CommandError
+from leap.options import Where
+from leap.terminal import err, out, print_json, progress
+from schemas.cloudevents import recorded_at
+from streams.producer import DeliveryError, Message, Producer, Sent, delivered
+from streams.settings import Settings
+
+_NOWHERE = Where()
+_BATCH = 2_000
+_SKEW = timedelta(minutes=5)
+_NOON = time_of_day(12, tzinfo=ZoneInfo("Europe/London"))
+
+
+def replay(
+    file: Path,
+    /,
+    *,
+    source: Annotated[str, Parameter(help="The source system whose topic takes the rows: oulad or events.")],
+    start: Annotated[
+        date | None, Parameter(help="oulad: the date of the course's first day (day 0 of the file).")
+    ] = None,
+    json: Annotated[bool, Parameter(help="Print one JSON document.")] = False,
+    where: Where = _NOWHERE,
+) -> None:
+    """Send a file's rows to `leap.source.<name>`, as its source system would.
+
+    `--source events`: one event of our own form a line (JSON, see schemas/json/source-event.json), sent as it is.
+    `--source oulad`: a studentVle.csv of the Open University dataset, with its vle.csv beside it, and `--start`.
+
+    The same file twice changes nothing downstream: what makes a row one event is its id or its number in the file.
+    A row dated later than now ends in the dead letters, and so does one of a student who is not on the roster.
+
+    Example: `leap replay studentVle.csv --source oulad --start 2026-10-05`
+
+    Parameters
+    ----------
+    file
+        The file to send.
+    """
+    settings = where.settings()
+    if source not in settings.sources:
+        raise CommandError(f"--source {source}: unknown; there are {', '.join(settings.sources)} (LEAP_SOURCES)")
+    if not file.is_file():
+        raise CommandError(f"{file}: no such file")
+    if source == "oulad":
+        if start is None:
+            raise CommandError("--source oulad needs --start, the date of the course's first day: --start 2026-10-05")
+        messages = _oulad(file, start, settings)
+    else:
+        messages = _lines(file)
+    sent = asyncio.run(_replay(file, source, messages, settings))
+    if json:
+        print_json({"file": str(file), "topic": settings.topics.source(source).name, "sent": sent})
+    else:
+        out.print(f"sent {sent:,} rows of {file.name} to {settings.topics.source(source).name}")
+
+
+def _lines(file: Path) -> Iterator[Message]:
+    """Yield a message a line, byte for byte."""
+    with file.open("rb") as opened:
+        for line in opened:
+            if stripped := line.strip():
+                yield None, stripped, []
+
+
+def _oulad(file: Path, start: date, settings: Settings) -> Iterator[Message]:
+    """Yield a message a row; under a simulated clock it is recorded at its noon."""
+    late = 0
+    for row in oulad.rows(file, start):
+        noon = datetime.combine(row.day, _NOON)
+        late += noon > datetime.now(noon.tzinfo) + _SKEW
+        header = [recorded_at(noon.timestamp())] if settings.simulated_clock else []
+        yield None, row.model_dump_json().encode(), header
+    if late and not settings.simulated_clock:
+        err.print(f"[yellow]{late:,} rows are dated later than now: intake puts them into the dead letters[/]")
+
+
+async def _replay(file: Path, source: str, messages: Iterator[Message], settings: Settings) -> int:
+    await reach_kafka(settings)
+    topic = settings.topics.source(source).name
+    producer = Producer(settings, "replay")
+    await producer.start()
+    sent = 0
+    try:
+        with progress(unit="rows") as shown:
+            async for number in _send(producer, topic, messages, _task(shown, file)):
+                sent = number
+    except DeliveryError as error:
+        msg = f"Kafka at {settings.kafka} did not take a batch after {sent:,} rows ({error}). Run it again."
+        raise CommandError(msg, UNREACHABLE) from error
+    finally:
+        await producer.stop()
+    return sent
+
+
+def _task(shown: Progress, file: Path):  # type: ignore[no-untyped-def]
+    """Return what to call with the number of rows sent so far."""
+    with file.open("rb") as opened:
+        total = sum(block.count(b"\n") for block in iter(lambda: opened.read(1 << 20), b""))
+    task = shown.add_task(file.name, total=total)
+    return lambda sent: shown.update(task, completed=sent)
+
+
+async def _send(producer: Producer, topic: str, messages: Iterator[Message], tell):  # type: ignore[no-untyped-def]
+    """Send everything, a batch under way while the next is read; yields how many rows the broker has."""
+    partitions = await producer.partitions(topic)
+    under_way: list[Sent] = []
+    read = done = 0
+    while batch := list(islice(messages, _BATCH)):
+        by_partition: defaultdict[int, list[Message]] = defaultdict(list)
+        for number, message in enumerate(batch, read):
+            by_partition[number % partitions].append(message)
+        await delivered(under_way)
+        done = read
+        tell(done)
+        yield done
+        under_way = [s for number, part in by_partition.items() for s in await producer.send(topic, number, part)]
+        read += len(batch)
+    await delivered(under_way)
+    tell(read)
+    yield read

@@ -1,0 +1,1 @@
+"""The demo: two weeks of a real course, played through the whole pipeline on one machine."""

@@ -1,0 +1,26 @@
+"""What the demo measures: the processes' own metrics, read from their /metrics as Prometheus would."""
+
+import urllib.request
+from collections.abc import Mapping
+
+from prometheus_client.parser import text_string_to_metric_families
+
+Labels = tuple[tuple[str, str], ...]
+Samples = Mapping[tuple[str, Labels], float]
+
+
+def scrape(url: str) -> Samples:
+    """Return every sample of a process by name and labels; OSError if it does not answer."""
+    with urllib.request.urlopen(url, timeout=2.0) as answer:  # noqa: S310 - our own child on this machine
+        text = answer.read().decode()
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def total(samples: Samples, name: str, **labels: str) -> float:
+    """Return the sum of the samples of a name that have these labels."""
+    wanted = labels.items()
+    return sum(value for (n, have), value in samples.items() if n == name and wanted <= dict(have).items())

@@ -1,0 +1,43 @@
+"""An installation of its own on this machine, for ``leap demo`` and ``leap up``: embedded broker, Valkey, topics."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from deploy.servers import EmbeddedBroker, EmbeddedValkey, ServerError, free_port
+from leap.errors import UNREACHABLE, CommandError
+from leap.options import load_settings
+from streams.admin import create_topics
+from streams.settings import Role, Settings
+
+
+@asynccontextmanager
+async def servers(
+    directory: Path, *, kafka_port: int | None = None, redis_port: int | None = None, **settings: Any
+) -> AsyncIterator[Settings]:
+    """Start both servers, make the topics, give the settings that lead there; stop them at the end.
+
+    Raises:
+        CommandError: a server did not start.
+    """
+    broker = EmbeddedBroker(directory / "kafka", kafka_port)
+    valkey = EmbeddedValkey(directory / "redis", redis_port)
+    try:
+        try:
+            # Started from the main thread: a server ends with the thread that started it.
+            for server in (broker, valkey):
+                server.start()
+        except ServerError as error:
+            raise CommandError(str(error), UNREACHABLE) from error
+        ready = load_settings(kafka=broker.address, redis=f"{valkey.url}/0", profile="embedded", **settings)
+        await create_topics(ready)
+        yield ready
+    finally:
+        await asyncio.gather(asyncio.to_thread(broker.stop), asyncio.to_thread(valkey.stop))
+
+
+def free_ports(roles: tuple[Role, ...]) -> dict[Role, int]:
+    """Return a free port for the metrics of each role."""
+    return {role: free_port() for role in roles}

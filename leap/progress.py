@@ -1,0 +1,165 @@
+"""How far everything is, read from Kafka and Redis alone: lags, freshness, closed days."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import orjson
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from redis.asyncio import Redis
+
+from leap.connect import text
+from leap.waiting import lags
+from schemas.cloudevents import iso
+from schemas.redis_keys import Keys
+from schemas.state import KEY_PARTITION, decode_partition
+from streams.admin import Offsets
+from streams.reader import consumer, read_to_end
+from streams.settings import Role, Settings
+from windows.civil import date_of
+
+_TAIL = 200
+"""A partition's own row is the last record of every write to its changelog, so it stands among the last records."""
+
+
+class Lag(NamedTuple):
+    """Records of a partition that a role has not committed."""
+
+    role: Role
+    topic: str
+    partition: int
+    records: int
+
+
+class Source(NamedTuple):
+    """What a source's topic holds, and when its last record came."""
+
+    records: int
+    last: str | None
+
+
+class Closed(NamedTuple):
+    """The last day of a partition: closed by the clock (in the log), by engagement (rated), and in Redis."""
+
+    clock: str | None
+    engagement: str | None
+    redis: str | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """One look at an installation."""
+
+    lag: Sequence[Lag]
+    sources: dict[str, Source]
+    closed: dict[int, Closed]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what ``leap status --json`` prints."""
+        return {
+            "lag": [lag._asdict() for lag in self.lag],
+            "sources": {name: source._asdict() for name, source in self.sources.items()},
+            "closed": {str(number): closed._asdict() for number, closed in self.closed.items()},
+        }
+
+
+def inputs(settings: Settings) -> dict[Role, list[str]]:
+    """Return the topics that each role reads."""
+    topics = settings.topics
+    return {
+        "roster": [topics.students.name],
+        "intake": [topic.name for topic in topics.sources.values()],
+        "engagement": [topics.student_log.name],
+        "readmodel": [topic.name for topic in (topics.engagement, topics.days, topics.ratings, topics.alerts)],
+    }
+
+
+async def read_lags(settings: Settings, offsets: Offsets, redis: "Redis") -> list[Lag]:
+    """Return what each role has not done yet. The read model's progress stands in Redis, beside its data."""
+    found: dict[Role, dict[TopicPartition, int]] = {}
+    for role, topics in inputs(settings).items():
+        if role == "readmodel":
+            found[role] = await _read_model_lags(settings, offsets, redis, topics)
+        else:
+            found[role] = await lags(offsets, settings, role, topics)
+    return [Lag(role, tp.topic, tp.partition, n) for role, some in found.items() for tp, n in sorted(some.items())]
+
+
+async def _read_model_lags(
+    settings: Settings, offsets: Offsets, redis: "Redis", topics: Sequence[str]
+) -> dict[TopicPartition, int]:
+    done = await redis.hgetall(Keys(settings.prefix).progress)
+    partitions = await offsets.partitions(topics)
+    starts, ends = await offsets.starts(partitions), await offsets.ends(partitions)
+    positions = {text(name): text(position) for name, position in done.items()}
+    return {
+        tp: max(0, ends[tp] - _offset(positions.get(f"{tp.topic}-{tp.partition}", ""), settings.epoch, starts[tp]))
+        for tp in partitions
+    }
+
+
+def _offset(position: str, epoch: int, start: int) -> int:
+    """Return the offset in a position (``<epoch>:<offset>``); one of another epoch is none."""
+    known, _, offset = position.partition(":")
+    return int(offset) if offset and int(known) == epoch else start
+
+
+async def read_status(settings: Settings, offsets: Offsets, redis: "Redis") -> Status:
+    """Look at everything once."""
+    kafka = consumer(settings, "status")
+    await kafka.start()
+    try:
+        sources = {name: await _source(kafka, offsets, topic.name) for name, topic in settings.topics.sources.items()}
+        closed = await _closed(kafka, offsets, settings, redis)
+    finally:
+        await kafka.stop()
+    return Status(await read_lags(settings, offsets, redis), sources, closed)
+
+
+async def _source(kafka: AIOKafkaConsumer, offsets: Offsets, topic: str) -> Source:
+    partitions = await offsets.partitions([topic])
+    starts, ends = await offsets.starts(partitions), await offsets.ends(partitions)
+    last = [
+        record.timestamp for records in (await _tails(kafka, offsets, partitions, 1)).values() for record in records
+    ]
+    return Source(sum(ends[tp] - starts[tp] for tp in partitions), iso(max(last) / 1000) if last else None)
+
+
+async def _closed(kafka: AIOKafkaConsumer, offsets: Offsets, settings: Settings, redis: "Redis") -> dict[int, Closed]:
+    clock: dict[int, str] = {}
+    async for _, records in read_to_end(kafka, await offsets.partitions([settings.topics.clock.name])):
+        for record in records:
+            kind, _, name = record.key.decode().partition("/")
+            if kind == "closed" and record.value is not None:
+                clock[int(name)] = orjson.loads(record.value)["day"]
+    rated: dict[int, str] = {}
+    changelog = await offsets.partitions([settings.topics.engagement.name])
+    for tp, records in (await _tails(kafka, offsets, changelog, _TAIL)).items():
+        rows = [record.value for record in records if record.key == KEY_PARTITION]
+        if rows and (row := decode_partition(rows[-1])).closed:
+            rated[tp.partition] = date_of(row.anchor).isoformat()
+    keys = Keys(settings.prefix)
+    shown = {number: await redis.hget(keys.closed(number), "day") for number in range(settings.partitions)}
+    return {
+        number: Closed(clock.get(number), rated.get(number), text(day) if day else None)
+        for number, day in shown.items()
+    }
+
+
+async def _tails(
+    kafka: AIOKafkaConsumer, offsets: Offsets, partitions: Sequence[TopicPartition], number: int
+) -> dict[TopicPartition, list[Any]]:
+    """Return the last so many records of each partition (fewer where there are not so many)."""
+    starts, ends = await offsets.starts(partitions), await offsets.ends(partitions)
+    left = {tp for tp in partitions if starts[tp] < ends[tp]}
+    found: dict[TopicPartition, list[Any]] = {tp: [] for tp in partitions}
+    if not left:
+        return found
+    kafka.assign(sorted(left))
+    for tp in left:
+        kafka.seek(tp, max(starts[tp], ends[tp] - number))
+    while left:
+        for tp, records in (await kafka.getmany(*left, timeout_ms=500)).items():
+            found[tp] += records
+        left = {tp for tp in left if await kafka.position(tp) < ends[tp]}
+    return found

@@ -1,0 +1,335 @@
+"""The read model in Redis or Valkey: batches go in, compared by version, and the progress is kept beside them.
+
+Every script is one step of Redis, and writes nothing that is older than what it finds, so batches may come twice, late
+and from two sinks at once.
+
+*Progress never claims more than is written.* A batch's data ends with a random id in ``progress:attempts``; when every
+write has been confirmed, :meth:`Store.claim` steps the progress, but only where Redis still has that id. Redis takes
+commands in order, and whatever an older copy of it has (a replica that took over, a snapshot, a file cut short) is all
+that was written up to some moment and nothing after it. So a Redis that has the id has the data before it, and one that
+has the progress had the id before that. Whoever reads a progress may rely on everything before it, whoever wrote it:
+without the id, a sink could write to a primary and step the progress on the replica that took over without the data.
+
+This holds for one primary with any replicas, not for Redis Cluster, whose nodes fall back each on their own; scripts
+touch a student's keys and those of a department in one step for the same reason.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import sha1
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+from uuid import uuid4
+
+import msgspec
+from aiokafka import TopicPartition
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from schemas.outputs import BANDS
+from schemas.redis_keys import (
+    ALERT_DAYS,
+    CHANGES_DAYS,
+    CHANGES_KEPT,
+    COHORT_DAYS,
+    DAY_SECONDS,
+    NOT_RATED,
+    TOMBSTONE_DAYS,
+    UNKNOWN_DAYS,
+    Keys,
+)
+from sinks.cohorts import publishable
+from sinks.records import Batch, Closed, Entry, Rating, Roster, Standing
+from streams.settings import Settings
+
+SOCKET_TIMEOUT = 5.0
+"""A Redis that does not answer for so long (seconds) counts as down."""
+
+_CONNECT_TIMEOUT = 2.0
+_AT_ONCE = 200  # keys a script call: a call holds Redis up for a millisecond or two
+_APPLIED = ord("1")
+_RATINGS = (*BANDS, NOT_RATED)
+_LOST = (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OutOfMemoryError, OSError)
+_T = TypeVar("_T")
+_WHILE_DOWN = ("LOADING", "READONLY", "MASTERDOWN", "MISCONF", "OOM", "NOREPLICAS", "BUSY", "NOSCRIPT", "TRYAGAIN")
+
+
+class RedisRefusedError(Exception):
+    """Redis does not let us do our work: wrong credentials, or a user without the rights; the message says which."""
+
+    exit_code = 78
+
+
+class RedisDownError(Exception):
+    """Redis cannot be reached, or cannot write now (loading, a replica, out of memory): worth trying again."""
+
+
+class Written(NamedTuple):
+    """What came of a batch: writes applied and stale, the students whose row was applied, the id to claim with."""
+
+    applied: int
+    stale: int
+    rows: list[str]
+    attempt: str
+
+
+class _Script:
+    def __init__(self, name: str) -> None:
+        folder = Path(__file__).parent / "scripts"
+        self.text = (folder / "common.lua").read_text() + (folder / f"{name}.lua").read_text()
+        self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+    def call(self, pipe: Pipeline, keys: Sequence[str], **arguments: Any) -> None:
+        # One argument and not thousands: a batch would cost mostly the packing of its words by the client.
+        # Scripts can read msgpack without its binary type, so everything is text.
+        pipe.evalsha(self.sha, len(keys), *keys, msgspec.msgpack.encode(arguments))
+
+
+_STUDENT, _RATING, _ENTRY, _CLOSED, _COUNT, _CLAIM = (
+    _Script(name) for name in ("student", "rating", "entry", "closed", "count", "claim")
+)
+_SCRIPTS = (_STUDENT, _RATING, _ENTRY, _CLOSED, _COUNT, _CLAIM)
+
+
+def connect(settings: Settings, name: str) -> "Redis":
+    """Return a client that leaves trying again to us; it connects when it is first used."""
+    return Redis.from_url(
+        settings.redis,
+        client_name=f"{settings.prefix}.{name}",
+        socket_timeout=SOCKET_TIMEOUT,
+        socket_connect_timeout=_CONNECT_TIMEOUT,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+class Store:
+    """The read model of one installation.
+
+    Its methods raise RedisDownError or RedisRefusedError, and no other error of Redis unless a key has another type.
+    """
+
+    def __init__(self, settings: Settings, redis: "Redis", *, again: bool = False) -> None:
+        """Take a client. ``again``: equal versions are written too, which mends wrong content."""
+        self.keys = Keys(settings.prefix)
+        self._redis = redis
+        self._partitions = range(settings.partitions)
+        self._epoch = settings.epoch
+        self._again = again
+
+    async def positions(self, partitions: Sequence[TopicPartition]) -> list[str]:
+        """Return the progress of partitions as Redis has it, empty where it has none."""
+        with _translated():
+            if not partitions:
+                await self._redis.ping()
+                return []
+            held = await self._redis.hmget(self.keys.progress, [_field(tp) for tp in partitions])
+        return [_text(value or b"") for value in held]
+
+    def offset_of(self, position: str) -> int | None:
+        """Return the offset of a progress; None if there is none in this epoch (offsets of another mean nothing)."""
+        epoch, _, offset = position.partition(":")
+        return int(offset) if offset and int(epoch) == self._epoch else None
+
+    def position(self, offset: int) -> str:
+        """Return the progress that says that everything before ``offset`` is written."""
+        return f"{self._epoch}:{offset}"
+
+    async def write(self, batch: Batch, partitions: Iterable[TopicPartition] = ()) -> Written:
+        """Write a batch; returns when Redis has confirmed everything. ``partitions`` are those to claim for."""
+        attempt = uuid4().hex
+        async with self._pipeline() as pipe:
+            calls = self._students(pipe, batch) + self._ratings(pipe, batch.ratings)
+            calls += self._entries(pipe, "day", self.keys.days, list(batch.days.values()))
+            calls += self._entries(pipe, "alert", self.keys.alerts, list(batch.alerts.values()))
+            for closed in batch.closed.values():
+                self._closed(pipe, closed)
+            for tp in partitions:
+                pipe.hset(self.keys.attempts, _field(tp), attempt)
+            answers = await self._execute(pipe)
+        outcomes = b"".join(answers[:calls])
+        closes = answers[calls : calls + len(batch.closed)]
+        for day in {day.decode() for day in closes if day}:
+            await self._publish(day)
+        of_standings = outcomes[len(batch.rosters) : len(batch.rosters) + len(batch.standings)]
+        rows = [student for student, outcome in zip(batch.standings, of_standings, strict=True) if outcome == _APPLIED]
+        applied = outcomes.count(_APPLIED)
+        return Written(applied, len(outcomes) - applied, rows, attempt)
+
+    async def claim(self, attempt: str, steps: Mapping[TopicPartition, tuple[str, str]]) -> list[bool]:
+        """Step the progress of each partition from one to another; says which steps were taken."""
+        async with self._pipeline() as pipe:
+            named = [(_field(tp), expected, new) for tp, (expected, new) in steps.items()]
+            _CLAIM.call(pipe, [self.keys.progress, self.keys.attempts], attempt=attempt, steps=named)
+            (taken,) = await self._execute(pipe)
+        return [bool(step) for step in taken]
+
+    # The next three queue their calls, and return how many there are.
+
+    async def read(self, commands: Sequence[tuple[str, ...]]) -> list[Any]:
+        """Return the answers to some reading commands, in one round trip."""
+        async with self._pipeline() as pipe:
+            for command in commands:
+                pipe.execute_command(*command)
+            return await self._execute(pipe)
+
+    async def views(self) -> AsyncIterator[str]:
+        """Yield the key of every view."""
+        async for key in self._scan(self.keys.view("*")):
+            yield key
+
+    async def indexes(self) -> AsyncIterator[str]:
+        """Yield the key of every set of a department or course."""
+        for pattern in (self.keys.department_rating("*", "*"), self.keys.course_rating("*", "*")):
+            async for key in self._scan(pattern):
+                yield key
+
+    async def _scan(self, pattern: str) -> AsyncIterator[str]:
+        with _translated():
+            async for key in self._redis.scan_iter(pattern, count=1000):
+                yield _text(key)
+
+    def _students(self, pipe: Pipeline, batch: Batch) -> int:
+        keys = self.keys
+        items: list[Roster | Standing] = [*batch.rosters.values(), *batch.standings.values()]
+        for some in _chunks(items):
+            _STUDENT.call(
+                pipe,
+                [keys.view(item.student) for item in some],
+                again=self._again,
+                tombstone_seconds=TOMBSTONE_DAYS * DAY_SECONDS,
+                unknown_seconds=UNKNOWN_DAYS * DAY_SECONDS,
+                alert_seconds=ALERT_DAYS * DAY_SECONDS,
+                rating=keys.rating("%s"),
+                days=keys.days("%s"),
+                alerts=keys.alerts("%s"),
+                department={"template": keys.department_rating("%s", "%s"), "codes": keys.departments},
+                course={"template": keys.course_rating("%s", "%s"), "codes": keys.courses},
+                items=[(item.kind, str(item.version), item.student, item.fields) for item in some],
+            )
+        return _calls(len(items))
+
+    def _ratings(self, pipe: Pipeline, ratings: Sequence[Rating]) -> int:
+        by_partition: dict[int, list[Rating]] = {}
+        for rating in ratings:
+            by_partition.setdefault(rating.partition, []).append(rating)
+        for partition, changes in by_partition.items():
+            for some in _chunks(changes):
+                keys = ((self.keys.rating(item.student), self.keys.view(item.student)) for item in some)
+                _RATING.call(
+                    pipe,
+                    [self.keys.changes(partition), *chain.from_iterable(keys)],
+                    again=self._again,
+                    unknown_seconds=UNKNOWN_DAYS * DAY_SECONDS,
+                    stream_seconds=CHANGES_DAYS * DAY_SECONDS,
+                    kept=CHANGES_KEPT,
+                    oldest=some[-1].at - CHANGES_DAYS * DAY_SECONDS * 1000,
+                    items=[(str(item.version), item.id, item.doc, item.fields) for item in some],
+                )
+        return sum(_calls(len(changes)) for changes in by_partition.values())
+
+    def _entries(self, pipe: Pipeline, kind: str, key: Callable[[str], str], entries: Sequence[Entry]) -> int:
+        for some in _chunks(entries):
+            keys = ((key(entry.student), self.keys.view(entry.student)) for entry in some)
+            _ENTRY.call(
+                pipe,
+                list(chain.from_iterable(keys)),
+                again=self._again,
+                kind=kind,
+                unknown_seconds=UNKNOWN_DAYS * DAY_SECONDS,
+                alert_seconds=ALERT_DAYS * DAY_SECONDS,
+                items=[(entry.name, str(entry.version), entry.doc, entry.oldest) for entry in some],
+            )
+        return _calls(len(entries))
+
+    def _closed(self, pipe: Pipeline, closed: Closed) -> None:
+        everyone = [self.keys.closed(partition) for partition in self._partitions]
+        _CLOSED.call(
+            pipe,
+            [self.keys.cohort_day, self.keys.closed(closed.partition), *everyone],
+            again=self._again,
+            version=str(closed.version),
+            day=closed.day,
+            stale=closed.stale,
+        )
+
+    async def _publish(self, day: str) -> None:
+        """Publish each department's figures of a day. The day is noted last, so that a crash in between repeats it."""
+        with _translated():
+            departments = sorted(_text(code) for code in await self._redis.smembers(self.keys.departments))
+        async with self._pipeline() as pipe:
+            for code in departments:
+                sets = [self.keys.department_rating(code, rating) for rating in _RATINGS]
+                _COUNT.call(pipe, sets, view=self.keys.view("%s"), ratings=BANDS)
+            counted = await self._execute(pipe)
+        async with self._pipeline() as pipe:
+            for code, counts in zip(departments, counted, strict=True):
+                figures = publishable(dict(zip(BANDS, counts, strict=True)))
+                pipe.hset(self.keys.cohort(code), items=["day", day, *chain.from_iterable(figures.items())])
+                pipe.expire(self.keys.cohort(code), COHORT_DAYS * DAY_SECONDS)
+            pipe.set(self.keys.cohort_day, day)
+            await self._execute(pipe)
+
+    def _pipeline(self) -> Pipeline:
+        return self._redis.pipeline(transaction=False)
+
+    async def _execute(self, pipe: Pipeline) -> list[Any]:
+        """Run a pipeline and return its answers; scripts that Redis does not have (yet, any more) are loaded first."""
+        commands = list(pipe.command_stack)
+        with _translated():
+            answers = await pipe.execute(raise_on_error=False)
+            if any(isinstance(answer, NoScriptError) for answer in answers):
+                for script in _SCRIPTS:
+                    await self._redis.script_load(script.text)
+                pipe.command_stack = commands
+                answers = await pipe.execute(raise_on_error=False)
+            for answer in answers:
+                # Raised by us: redis-py would quote the command, and so students, in the message.
+                if isinstance(answer, Exception):
+                    raise answer
+        return answers
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _field(tp: TopicPartition) -> str:
+    return f"{tp.topic}-{tp.partition}"
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn what redis-py raises into our two errors; what is neither (a bug, a key of another type) stays."""
+    try:
+        yield
+    except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
+        raise RedisRefusedError(f"Redis refuses: {error}") from error
+    except (RedisError, OSError) as error:
+        if isinstance(error, ResponseError) and "NOAUTH" in str(error):
+            raise RedisRefusedError(f"Redis refuses: {error}") from error
+        if isinstance(error, _LOST) or any(word in str(error) for word in _WHILE_DOWN):
+            raise RedisDownError(f"{type(error).__name__}: {error}") from error
+        raise
+
+
+def _calls(items: int) -> int:
+    return -(-items // _AT_ONCE)
+
+
+def _chunks(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    return (items[i : i + _AT_ONCE] for i in range(0, len(items), _AT_ONCE))

@@ -1,0 +1,194 @@
+"""Runs one role, as `leap worker ROLE` does, and lets one fault happen at a named point of its work.
+
+    python faulty_worker.py engagement      with FAULT={"point": "after-outputs", "action": "kill", "nth": 3, ...}
+
+The product knows nothing of this: the points are wrapped around its functions from here. At the nth pass of the point the
+process writes `mark` (a file, so that a test knows) and kills itself (SIGKILL), stops itself (SIGSTOP) or does what the
+point is about. With `wait`, passes count once that file is there. Points:
+
+* of engagement, in the order of a batch: `before-outputs`, `after-outputs`, `in-changelog` (a part of the changelog's
+  messages is delivered first), `after-changelog`, `before-ack`; with `only: close` passes count only for batches that
+  close a day
+* `in-recovery`: the changelog is read, nothing else done
+* `after-send` of intake or roster: everything is delivered, nothing acknowledged; `in-send`: one partition's part is
+* `core`: the core raises for every activity whose count is 6666; `hang`: a batch never ends; `block`: the event loop is
+  held for good
+"""
+
+import asyncio
+import contextvars
+import ctypes
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+POISONOUS_COUNT = 6666
+
+
+class Fault:
+    """What is to happen, where, and at which pass."""
+
+    def __init__(
+        self, point: str, mark: str, action: str = "kill", nth: int = 1, only: str = "", part: float = 0.5, wait: str = ""
+    ) -> None:
+        self.point, self.mark, self.action = point, Path(mark), action
+        self.nth, self.only, self.part = nth, only, part
+        self.wait = Path(wait) if wait else None
+        self.passes = 0
+
+    def due(self, *, closes: bool = False) -> bool:
+        """Count a pass; say whether it is the one."""
+        if (self.only == "close" and not closes) or (self.wait and not self.wait.exists()):
+            return False
+        self.passes += 1
+        return self.passes == self.nth
+
+    def strike(self, **what: Any) -> None:
+        """Leave the mark, then do it. A stopped process goes on from here when it is continued."""
+        written = self.mark.with_suffix(".new")
+        written.write_text(json.dumps({"pass": self.passes, **what}))
+        written.rename(self.mark)
+        os.kill(os.getpid(), {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[self.action])
+
+
+def engagement(fault: Fault) -> None:
+    """Wrap the points of the engagement role."""
+    from agents import decide  # noqa: PLC0415
+    from agents.engagement import Engagement  # noqa: PLC0415
+    from streams.column_table import Changelog  # noqa: PLC0415
+
+    in_hand: contextvars.ContextVar[Any] = contextvars.ContextVar("in_hand", default=None)
+    deliver, handle = Engagement._deliver, Engagement.handle
+    write, recover, commit = Changelog.write, Changelog.recover, decide.Draft.commit
+
+    def due(point: str) -> bool:
+        effects = in_hand.get()
+        return fault.point == point and effects is not None and fault.due(closes=bool(effects.closed))
+
+    async def deliver_with_faults(self: Any, owned: Any, draft: Any, *rest: Any) -> None:
+        in_hand.set(draft.effects)
+        if due("before-outputs"):
+            fault.strike(partition=owned.partition.number)
+        await deliver(self, owned, draft, *rest)
+
+    async def write_with_faults(self: Any, messages: Any) -> None:
+        if due("after-outputs"):
+            fault.strike(partition=self._partition, messages=len(messages))
+        elif messages and due("in-changelog"):
+            first = min(max(1, int(len(messages) * fault.part)), len(messages) - 1)
+            await write(self, messages[:first])
+            fault.strike(partition=self._partition, messages=len(messages), written=first)
+            messages = messages[first:]
+        await write(self, messages)
+
+    def commit_with_faults(self: Any) -> None:
+        if due("after-changelog"):
+            fault.strike(partition=self.partition.number)
+        commit(self)
+
+    async def handle_with_faults(self: Any, topic: str, number: int, records: Any) -> None:
+        await handle(self, topic, number, records)
+        if due("before-ack"):
+            fault.strike(partition=number)
+
+    async def recover_with_faults(self: Any) -> Any:
+        latest = await recover(self)
+        if fault.point == "in-recovery" and fault.due():
+            fault.strike(partition=self._partition, records=latest.records)
+        return latest
+
+    Engagement._deliver = deliver_with_faults  # type: ignore[method-assign]
+    Engagement.handle = handle_with_faults  # type: ignore[method-assign]
+    Changelog.write = write_with_faults  # type: ignore[method-assign]
+    Changelog.recover = recover_with_faults  # type: ignore[method-assign]
+    decide.Draft.commit = commit_with_faults  # type: ignore[method-assign]
+
+
+def core(_fault: Fault) -> None:
+    """Let the core raise for activities of one count."""
+    from agents import decide  # noqa: PLC0415
+
+    activities = decide.Draft._activities
+
+    def raising(self: Any, run: slice) -> None:
+        if any(record.count == POISONOUS_COUNT for record in self.records[run]):
+            raise ArithmeticError("a fault that a test put here")
+        activities(self, run)
+
+    decide.Draft._activities = raising  # type: ignore[method-assign]
+
+
+def sending(fault: Fault, role: str) -> None:
+    """Wrap the points of intake or roster."""
+    from agents.roster import Roster  # noqa: PLC0415
+    from streams import producer  # noqa: PLC0415
+    from streams.intake import Intake  # noqa: PLC0415
+
+    handler: Any = Intake if role == "intake" else Roster
+    handle, send = handler.handle, producer.Producer.send
+
+    async def handle_with_faults(self: Any, topic: str, number: int, records: Any) -> None:
+        await handle(self, topic, number, records)
+        if fault.point == "after-send" and fault.due():
+            fault.strike(partition=number, records=len(records))
+
+    async def send_with_faults(self: Any, topic: str, partition: int, messages: Any) -> Any:
+        sent = await send(self, topic, partition, messages)
+        if fault.point == "in-send" and topic.endswith(".student-log") and fault.due():
+            await producer.delivered(sent)
+            fault.strike(partition=partition)
+        return sent
+
+    handler.handle = handle_with_faults
+    producer.Producer.send = send_with_faults  # type: ignore[method-assign]
+
+
+def held(fault: Fault, role: str) -> None:
+    """Let a batch never end, or hold the event loop."""
+    from agents.engagement import Engagement  # noqa: PLC0415
+    from streams.intake import Intake  # noqa: PLC0415
+
+    handler: Any = Intake if role == "intake" else Engagement
+    handle = handler.handle
+
+    async def never_ends(self: Any, topic: str, number: int, records: Any) -> None:
+        if fault.due():
+            fault.mark.write_text(json.dumps({"partition": number}))
+            if fault.point == "hang":
+                await asyncio.get_running_loop().create_future()
+            time.sleep(3600)  # noqa: ASYNC251 - that is the fault
+        await handle(self, topic, number, records)
+
+    handler.handle = never_ends
+
+
+def main(role: str) -> int:
+    """Run the role of the command line, with the fault of the environment, if any."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # die with the test that started us
+    sys.path.insert(0, str(ROOT))
+    if text := os.environ.get("FAULT"):
+        fault = Fault(**json.loads(text))
+        if fault.point in {"hang", "block"}:
+            held(fault, role)
+        elif fault.point == "core":
+            core(fault)
+        elif role in {"intake", "roster"}:
+            sending(fault, role)
+        else:
+            engagement(fault)
+    from leap.logs import set_up  # noqa: PLC0415
+    from leap.worker import run  # noqa: PLC0415
+    from streams.settings import Settings  # noqa: PLC0415
+
+    set_up()
+    return run(role, Settings())  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,79 @@
+from typing import Any
+
+import orjson
+import pytest
+from redis.asyncio import Redis
+
+from leap.views import Day, View, read_views
+from schemas.redis_keys import Keys
+
+KEYS = Keys("views")
+
+
+@pytest.fixture
+def head() -> dict[str, str]:
+    doc = {
+        "days": [{"day": "2026-10-05", "counts": {"tap_in": 2}}, {"day": "2026-10-06", "counts": {}}],
+        "closed_score": 12.5,
+        "window_end": "2026-10-06",
+        "last_active": "2026-10-05",
+        "recorded_at": "2026-10-05T10:00:00Z",
+        "open": [],
+    }
+    return {
+        "version": "281474976710698",
+        "rating": "partial",
+        "reason": "",
+        "score": "12.5",
+        "since": "2026-10-05T10:00:00Z",
+        "closed_day": "2026-10-06",
+        "closed_rating": "not_rated",
+        "partition": "3",
+        "doc": orjson.dumps(doc).decode(),
+        "department": "cs",
+        "course": "",
+    }
+
+
+async def read(url: str, head: dict[str, str], **closed: str) -> View | None:
+    async with Redis.from_url(url) as redis:
+        await redis.hset(KEYS.view("s"), mapping=head)
+        if closed:
+            await redis.hset(KEYS.closed(3), mapping=closed)
+        await redis.hset(KEYS.days("s"), "2026-10-05", orjson.dumps({"score": 25.0}))
+        return (await read_views(redis, KEYS, ["s", "nobody"])).get("s")
+
+
+async def test_a_view_is_put_together_from_its_keys(redis_db: str, head: dict[str, str]) -> None:
+    view = await read(redis_db, head, day="2026-10-06", stale='{"moodle": "2026-10-05"}')
+
+    assert view is not None
+    assert (view.rating, view.closed_rating, view.score, view.closed_score) == ("partial", None, 12.5, 12.5)
+    assert (view.department, view.course, view.reason) == ("cs", None, None)
+    assert view.stale == {"moodle": "2026-10-05"}
+    assert view.days == (Day("2026-10-05", {"tap_in": 2}, 25.0), Day("2026-10-06", {}, 0.0))
+
+
+async def test_days_that_closed_after_the_view_was_written_had_no_activity(redis_db: str, head: dict[str, str]) -> None:
+    view = await read(redis_db, head, day="2026-10-07")
+
+    assert view is not None
+    assert view.closed_day == "2026-10-07"
+    assert view.days == (Day("2026-10-06", {}, 0.0), Day("2026-10-07", {}, 0.0))
+
+
+async def test_before_the_first_close_every_day_is_open(redis_db: str, head: dict[str, str]) -> None:
+    view = await read(redis_db, head)
+
+    assert view is not None
+    assert view.closed_day is None
+    assert [day.score for day in view.days] == [None, None]
+
+
+@pytest.mark.parametrize("change", [{"removed": "1"}, {"version": None}])
+async def test_a_removed_or_unknown_student_has_no_view(
+    redis_db: str, head: dict[str, str], change: dict[str, Any]
+) -> None:
+    fields = {name: value for name, value in {**head, **change}.items() if value is not None}
+
+    assert await read(redis_db, fields) is None
