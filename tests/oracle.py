@@ -43,8 +43,9 @@ class Oracle:
         self.policies = policies
         self.zone = ZoneInfo(policies.zone)
         self.epoch = epoch
-        self.anchor: date | None = None
-        self.begun: date | None = None
+        # Set by the first record.
+        self.anchor: Any = None
+        self.begun: Any = None
         self.closed = False
         self.reached: dict[str, tuple[int, int]] = {}
         self.stale: dict[str, date] = {}

@@ -2,6 +2,7 @@
 
 import random
 from datetime import date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -9,11 +10,12 @@ import orjson
 
 from agents.decide import Item
 from schemas import log
+from schemas.activities import Activity
 from schemas.policy import Policy, PolicySet
 
 LONDON = ZoneInfo("Europe/London")
 DAY = timedelta(days=1)
-WEIGHTED = ("tap_in", "zoom", "moodle_login", "moodle_course", "library_loan")
+WEIGHTED: tuple[Activity, ...] = ("tap_in", "zoom", "moodle_login", "moodle_course", "library_loan")
 
 
 def policies(rng: random.Random) -> tuple[PolicySet, date]:
@@ -28,7 +30,7 @@ def policies(rng: random.Random) -> tuple[PolicySet, date]:
         }
         activities["reading_list"] = {}
         lowest = sorted(rng.sample(range(2, 70), 4))
-        document = {
+        document: dict[str, Any] = {
             "policy": {
                 "version": f"v{number}",
                 "owner": "somebody",
@@ -153,8 +155,9 @@ class Writer:
             self.add(record, student)
 
     def say_feed(self) -> None:
-        feed, state = self.rng.choice(["f1", "f2"]), self.rng.choice(["stale", "fresh"])
-        self.add(log.FeedState(feed, state, self.now.timestamp()))
+        stale = self.rng.random() < 0.5
+        feed = self.rng.choice(["f1", "f2"])
+        self.add(log.FeedState(feed, "stale" if stale else "fresh", self.now.timestamp()))
 
     def wait(self) -> None:
         self.now += timedelta(hours=self.rng.choice([1, 5, 13]))

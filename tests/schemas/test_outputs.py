@@ -30,7 +30,7 @@ def test_days_ratings_and_alerts_fit_their_schema() -> None:
     campus.act("s", FIRST + 8 * DAY, "moodle_course", 3)
     campus.act("s", FIRST)
     campus.enrol("s", department="E")
-    kinds = {"cause": ClosedDay, "activity": LateActivity}
+    kinds: dict[str, type[BaseModel]] = {"cause": ClosedDay, "activity": LateActivity}
     for record in campus.days:
         fits(next((model for name, model in kinds.items() if name in record), Day), record)
     for record in campus.ratings:

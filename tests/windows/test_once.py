@@ -17,7 +17,8 @@ def test_a_key_is_known_on_its_day_only_until_the_day_is_forgotten() -> None:
 
 def test_many_small_additions_are_as_good_as_one_set() -> None:
     rng = np.random.default_rng(1)
-    once, plain = OnceKeys(), set()
+    once = OnceKeys()
+    plain: set[int] = set()
     for _ in range(60):
         keys = rng.integers(0, 1 << 20, 500)
         new = np.unique(keys[~once.seen(np.full(500, 1), keys)])
