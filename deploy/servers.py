@@ -325,9 +325,7 @@ def free_port() -> int:
 
 def kafka_available() -> bool:
     """Whether this machine can run `ApacheKafka`: Java, and the jars or Maven to get them."""
-    return shutil.which("java") is not None and (
-        _kafka_cache().exists() or shutil.which("mvn") is not None
-    )
+    return shutil.which("java") is not None and (_kafka_cache().exists() or shutil.which("mvn") is not None)
 
 
 def kafka_jars() -> Path:

@@ -1,7 +1,10 @@
 """Where a command writes: what it was asked for on standard output, everything else on standard error."""
 
 import contextlib
+import shutil
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -55,6 +58,12 @@ ACTIVITY_NAMES: dict[Activity, str] = {
 def print_json(data: Any) -> None:
     """Print one JSON document on one line of standard output."""
     out.print(orjson.dumps(data, default=str).decode(), soft_wrap=True, markup=False)
+
+
+def command() -> str:
+    """Return how the user called us, for hints: ``leap``, or its path where a shell would not find it."""
+    called = Path(sys.argv[0])
+    return "leap" if called.name != "leap" or shutil.which("leap") == str(called) else str(called)
 
 
 @contextlib.contextmanager

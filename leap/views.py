@@ -113,8 +113,9 @@ def _view(
 
 
 def _to_date(days: Sequence[dict[str, Any]], last_closed: str | None) -> list[tuple[str, dict[str, int]]]:
-    """Return the days of a view up to the last closed one: a view is not written when nothing changes, so the days after
-    its own had no activity.
+    """Return the days of a view up to the last closed one.
+
+    A view is not written when nothing changes, so the days after its own had no activity.
     """
     known = {day["day"]: day["counts"] for day in days}
     last = max(filter(None, (*known, last_closed)), default=None)

@@ -35,6 +35,7 @@ _AT_ONCE = 5_000  # records a batch: a few hundred milliseconds
 _LOOK_EVERY = 1.0  # seconds
 _LONGEST_PAUSE = 2.0  # seconds between tries while Redis is down
 _POLL_INTERVAL_MS = 24 * 3600 * 1000
+_METADATA_AGE_MS = 5_000
 
 
 class Health(Protocol):
@@ -61,6 +62,7 @@ class ReadModel:
         self._positions: dict[TopicPartition, str] = {}
         """The progress of each partition as this process knows it from Redis."""
         self._ends: dict[TopicPartition, int] = {}
+        self._taken_at: dict[str, float] = {}
         """The end of each partition that is read again from its start, until it is reached: those rows are no news."""
         self._done: dict[TopicPartition, int] = {}
         self._placed: object = None
@@ -88,6 +90,8 @@ class ReadModel:
             rebalance_timeout_ms=int(settings.rebalance_timeout * 1000),
             # Not polling is how we wait for Redis, and must not cost the membership; the watchdog knows who is stuck.
             max_poll_interval_ms=_POLL_INTERVAL_MS,
+            # A broker that has just started may not know all topics when partitions are given out: look again soon.
+            metadata_max_age_ms=_METADATA_AGE_MS,
         )
         try:
             await self._kafka.start()
@@ -185,7 +189,7 @@ class ReadModel:
         if done is None:
             return
         written, taken = done
-        self._count(fetched, batch, written)
+        self._count(fetched, written)
         metrics.batch_seconds.labels("readmodel", "write").observe(time.perf_counter() - began)
         if self._placed is not self._assignment:
             return
@@ -236,14 +240,17 @@ class ReadModel:
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - many sinks must not come back at once
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _count(self, fetched: Mapping[TopicPartition, Sequence[Any]], batch: Batch, written: Written) -> None:
+    def _count(self, fetched: Mapping[TopicPartition, Sequence[Any]], written: Written) -> None:
         metrics.redis_writes.labels("applied").inc(written.applied)
         metrics.redis_writes.labels("stale").inc(written.stale)
         if not any(tp in self._ends and tp.topic == self._settings.topics.engagement.name for tp in fetched):
             now = time.time()
-            for student in written.rows:
-                if student in batch.taken_at:
-                    metrics.event_to_redis_seconds.observe(now - batch.taken_at[student])
+            for standing in written.standings:
+                # A close writes rows again whose last activity is old: only an activity that is news is measured.
+                before = self._taken_at.get(standing.student)
+                self._taken_at[standing.student] = standing.taken_at
+                if before is not None and standing.taken_at > before:
+                    metrics.event_to_redis_seconds.observe(now - standing.taken_at)
         for tp, records in fetched.items():
             end = self._ends.get(tp)
             if end == -1:

@@ -150,7 +150,7 @@ async def _sweep(store: Store, known: set[str], highest: Mapping[int, int]) -> i
             last = highest.get(int(partition or -1), -1)
             if version is not None and tombstone is None and int(version) < last:
                 student = store.keys.student_of(key)
-                gone.standings[student] = Standing("removed", student, last, 0, ())
+                gone.standings[student] = Standing("removed", student, last)
         removed += (await store.write(gone)).applied
     return removed
 

@@ -39,17 +39,18 @@ _LOW_ENGAGEMENT = 4
 
 
 class Standing(NamedTuple):
-    """A student's row or removal.
+    """A student's row or removal (``kind``); ``fields`` are those of the view.
 
-    ``kind`` is row or removed, ``enrolled`` the version since which the student is on the roster, ``fields`` are those
-    of the view.
+    ``enrolled``: version since which the student is on the roster. ``taken_at``: when the broker took the source record
+    of the last activity, in seconds; 0 if there was none.
     """
 
     kind: str
     student: str
     version: int
-    enrolled: int
-    fields: tuple[Any, ...]
+    fields: tuple[str, ...] = ()
+    enrolled: int = 0
+    taken_at: float = 0.0
 
 
 class Roster(NamedTuple):
@@ -69,7 +70,7 @@ class Rating(NamedTuple):
     version: int
     doc: str
     id: str
-    fields: tuple[Any, ...]
+    fields: tuple[str, ...]
     at: int
 
 
@@ -103,8 +104,6 @@ class Batch:
     alerts: dict[tuple[str, str], Entry] = field(default_factory=dict)
     closed: dict[int, Closed] = field(default_factory=dict)
     letters: list[DeadLetter] = field(default_factory=list)
-    taken_at: dict[str, float] = field(default_factory=dict)
-    """When the broker took the last source record of a row, by student: those that have one."""
 
 
 class _Day(msgspec.Struct):
@@ -185,7 +184,8 @@ def _each(read: Callable[[Any, TopicPartition, Batch], None]) -> Callable[[Topic
 
 def _letter(record: Any, tp: TopicPartition, error: Exception) -> DeadLetter:
     # Not the error's text, which may quote the record.
-    return DeadLetter(*tp, record.offset, STAGE, type(error).__name__, record.key, record.value, list(record.headers))
+    why = type(error).__name__
+    return DeadLetter(tp.topic, tp.partition, record.offset, STAGE, why, record.key, record.value, list(record.headers))
 
 
 def _read_day(record: Any, _: TopicPartition, batch: Batch) -> None:
@@ -263,7 +263,7 @@ def _read_state(tp: TopicPartition, records: Sequence[Any], batch: Batch) -> Non
     for key, (new, value) in newest.items():
         if value is None:
             student = key.decode()
-            batch.standings[student] = Standing("removed", student, new, 0, ())
+            _keep_newer(batch.standings, student, Standing("removed", student, new))
         else:
             groups.setdefault(value[2:4], []).append(key)
     for prefix, keys in groups.items():
@@ -290,10 +290,8 @@ def _read_rows(partition: int, prefix: bytes, keys: list[bytes], values: list[by
         raise CodecError(msg)
     window, longest = prefix
     rows = decode_rows(values, window, longest)
-    students = [key.decode() for key in keys]
-    batch.standings.update(zip(students, standings(students, rows, window, partition), strict=True))
-    active = (rows["recorded_at"] > 0) & (rows["removed"] == 0)
-    batch.taken_at.update((students[i], float(rows["recorded_at"][i])) for i in np.flatnonzero(active).tolist())
+    for standing in standings([key.decode() for key in keys], rows, window, partition):
+        _keep_newer(batch.standings, standing.student, standing)
 
 
 def standings(students: Sequence[str], rows: Row, window: int, partition: int) -> list[Standing]:
@@ -325,8 +323,12 @@ def standings(students: Sequence[str], rows: Row, window: int, partition: int) -
             "enrolled", str(max(column["enrolled"][i], 0)),
             "doc", orjson.dumps(doc).decode(),
         )  # fmt: skip
-        kind = "removed" if column["removed"][i] else "row"
-        result.append(Standing(kind, student, column["version"][i], column["enrolled"][i], fields))
+        kind, enrolled, taken_at = (
+            "removed" if column["removed"][i] else "row",
+            column["enrolled"][i],
+            column["recorded_at"][i],
+        )
+        result.append(Standing(kind, student, column["version"][i], fields, enrolled, taken_at))
     return result
 
 

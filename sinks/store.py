@@ -80,11 +80,11 @@ class RedisDownError(Exception):
 
 
 class Written(NamedTuple):
-    """What came of a batch: writes applied and stale, the students whose row was applied, the id to claim with."""
+    """What came of a batch: writes applied and stale, the standings that were applied, the id to claim with."""
 
     applied: int
     stale: int
-    rows: list[str]
+    standings: list[Standing]
     attempt: str
 
 
@@ -166,9 +166,11 @@ class Store:
         for day in {day.decode() for day in closes if day}:
             await self._publish(day)
         of_standings = outcomes[len(batch.rosters) : len(batch.rosters) + len(batch.standings)]
-        rows = [student for student, outcome in zip(batch.standings, of_standings, strict=True) if outcome == _APPLIED]
+        standings = [
+            s for s, outcome in zip(batch.standings.values(), of_standings, strict=True) if outcome == _APPLIED
+        ]
         applied = outcomes.count(_APPLIED)
-        return Written(applied, len(outcomes) - applied, rows, attempt)
+        return Written(applied, len(outcomes) - applied, standings, attempt)
 
     async def claim(self, attempt: str, steps: Mapping[TopicPartition, tuple[str, str]]) -> list[bool]:
         """Step the progress of each partition from one to another; says which steps were taken."""

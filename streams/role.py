@@ -199,7 +199,8 @@ class Streaming:
         self._health = health
         self._make = make
         self._made: asyncio.Task[Handler] | None = None
-        self._taking = True
+        self._settled = asyncio.Event()
+        self._left: int | None = None
         self._idle = asyncio.Event()
         self._busy = 0
         self._lanes: dict[Any, asyncio.Queue[Any]] = {}
@@ -255,7 +256,7 @@ class Streaming:
                 await lane.put(event)
 
     def _current(self, message: Any) -> bool:
-        return self._taking and message.generation_id == self.app.consumer_generation_id
+        return bool(message.generation_id == self.app.consumer_generation_id != self._left)
 
     async def _work(self, lane: "asyncio.Queue[Any]", stream: Any) -> None:
         """Deal with the batches of one partition, in order. Nothing may leave this loop: Faust would acknowledge it."""
@@ -263,6 +264,8 @@ class Streaming:
             event = await lane.get()
             try:
                 if self._current(event.message):
+                    # Faust lets the flow go on before it says what was assigned.
+                    await self._settled.wait()
                     handler = await self._handler()
                     await handler.handle(event.message.topic, event.message.partition, event.value)
                     await stream.ack(event)
@@ -285,7 +288,8 @@ class Streaming:
 
     async def _drain(self) -> None:
         """Let the batches in hand end, for at most half of what the group allows for a rebalance."""
-        self._taking = False
+        self._left = self.app.consumer_generation_id
+        self._settled.clear()
         self._idle.clear()
         try:
             if self._busy:
@@ -294,11 +298,13 @@ class Streaming:
             logger.warning("%s: batches are still in hand at a rebalance; their late writes are fenced", self._role)
 
     async def _on_assigned(self, _app: Any, assigned: set[Any], **_: Any) -> None:
-        self._taking = True
         self._health.progress()
         partitions = {TopicPartition(tp.topic, tp.partition) for tp in assigned}
         handler = await self._handler()
-        if await handler.assigned(partitions, self.app.consumer_generation_id):
+        ready = await handler.assigned(partitions, self.app.consumer_generation_id)
+        self._left = None
+        self._settled.set()
+        if ready:
             self._health.set_ready(True, f"{len(partitions)} partitions")
 
     async def _beat(self) -> None:

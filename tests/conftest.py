@@ -41,9 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def _broker(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[Broker]:
+def _broker(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Broker]:
     if address := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         yield Broker(address, "apache")
     elif kafka_available():
@@ -51,16 +49,13 @@ def _broker(
             yield Broker(kafka.address, "apache")
     elif os.environ.get("CI", "").lower() in {"1", "true"}:
         pytest.fail(
-            "CI tests against real Kafka: install Java and Maven, or name a broker in"
-            " KAFKA_BOOTSTRAP_SERVERS",
+            "CI tests against real Kafka: install Java and Maven, or name a broker in KAFKA_BOOTSTRAP_SERVERS",
             pytrace=False,
         )
     else:
         reporter = request.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
-            reporter.write_line(
-                "No Java and Maven, so these tests use the embedded broker instead of Apache Kafka."
-            )
+            reporter.write_line("No Java and Maven, so these tests use the embedded broker instead of Apache Kafka.")
         with EmbeddedBroker(tmp_path_factory.mktemp("broker")) as broker:
             yield Broker(broker.address, "embedded")
 

@@ -104,7 +104,7 @@ class Oracle:
         scores = [self.score_on(known, day) for day in days if self.countable(known.entry, day)]
         return round(sum(scores) / len(scores), 9) if scores else None
 
-    def band(self, mean: float) -> str:
+    def band(self, mean: Any) -> str:
         bands = self.policy_on(self.anchor).bands
         for name in ("high", "good", "partial", "low"):
             if mean >= getattr(bands, name):

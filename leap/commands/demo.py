@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from leap.demo.run import Plan, Run, plan, played
 from leap.errors import INTERRUPTED, OK, CommandError
 from leap.supervisor import at_signal
-from leap.terminal import err, out, print_json
+from leap.terminal import command, err, out, print_json
 
 _START = date(2026, 10, 5)
 
@@ -79,8 +79,8 @@ def _invite(run: Run) -> None:
     err.print(
         f"\n[bold]All of it is still up.[/] In another terminal:\n\n"
         f"  export LEAP_KAFKA={settings.kafka} LEAP_REDIS={settings.redis} LEAP_PROFILE=embedded\n"
-        f"  leap show {student}\n"
-        f"  leap status\n\n"
+        f"  {command()} show {student}\n"
+        f"  {command()} status\n\n"
         f"Metrics:\n{metrics}\n\nCtrl-C ends it.",
         soft_wrap=True,
     )

@@ -141,9 +141,10 @@ def _because(alert: dict[str, Any]) -> str:
 
 def _print_freshness(view: View, policy: Policy | None, zone: ZoneInfo) -> None:
     out.print()
+    active = max((day.day for day in view.days if day.counts), default=view.last_active)
     if view.recorded_at:
         taken = datetime.fromisoformat(view.recorded_at).astimezone(zone)
-        out.print(f"Freshness  last activity on {_date(view.last_active)}; it came in on {taken:%d %b %Y at %H:%M:%S}")
+        out.print(f"Freshness  last activity on {_date(active)}; it came in on {taken:%d %b %Y at %H:%M:%S}")
     else:
         out.print("Freshness  no activity has come in")
     if view.stale:
@@ -152,7 +153,10 @@ def _print_freshness(view: View, policy: Policy | None, zone: ZoneInfo) -> None:
         cause = _words(view.explained["cause"]).lower()
         here = "" if policy else " (its file is not here: LEAP_POLICIES)"
         owner = f"; {policy.policy.owner} answers for it" if policy else ""
-        out.print(f"Evidence   policy {view.explained['policy']}{here}{owner}. The last change came by: {cause}")
+        out.print(
+            f"Evidence   policy {view.explained['policy']}{here}{owner}. The last change came by: {cause}",
+            soft_wrap=True,
+        )
 
 
 def _listed(stale: dict[str, str]) -> str:

@@ -14,7 +14,7 @@ from leap.errors import CONFIG, CommandError
 from leap.local import free_ports, servers
 from leap.options import load_settings
 from leap.supervisor import Supervisor, at_signal
-from leap.terminal import err, out, print_json
+from leap.terminal import command, err, out, print_json
 from schemas.policy import PolicyError, read_policies
 from streams.settings import ROLES
 
@@ -67,5 +67,5 @@ def _print(addresses: dict) -> None:  # type: ignore[type-arg]
     for role, url in addresses["metrics"].items():
         out.print(f"{role:<12} {url}")
     where = f"LEAP_KAFKA={addresses['kafka']} LEAP_REDIS={addresses['redis']} LEAP_PROFILE=embedded"
-    out.print(f"\nIn another terminal:\n  export {where}\n  leap status", soft_wrap=True)
+    out.print(f"\nIn another terminal:\n  export {where}\n  {command()} status", soft_wrap=True)
     err.print("Ctrl-C ends it.")

@@ -33,12 +33,12 @@ class Standing:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The end of a run."""
+    """The end of a run. ``counted`` by engagement itself: None if a process began anew, and its counters with it."""
 
     standings: tuple[Standing, ...]
     day: date
     events: int
-    counted: int
+    counted: int | None
     alerts: dict[str, int]
     dead_letters: int
     lag: int
@@ -94,7 +94,7 @@ async def read_outcome(
         standings=tuple(_standing(student, views.get(student)) for student in students),
         day=course.days[-1],
         events=play.sent,
-        counted=int(watch.counted),
+        counted=None if watch.picture.restarts else int(watch.counted),
         alerts=dict(watch.picture.opened),
         dead_letters=watch.picture.dead_letters,
         lag=lag,

@@ -120,6 +120,7 @@ async def played(plan: Plan) -> AsyncIterator[Run]:
             await _while_running(_all_days(play, plan, picture, watch), running, supervisor)
             picture.phase = "waiting until everything is in Redis"
             outcome = await _while_running(_ended(settings, plan, play, watch, offsets, redis), running, supervisor)
+            picture.lag = outcome.lag
             picture.phase = "the last day is closed, and everything is in Redis"
         yield Run(settings, supervisor, picture, outcome)
 

@@ -33,20 +33,24 @@ local function place(view)
   return held
 end
 
--- What came before the view: kept from now on, unless it belongs to an enrolment that was removed.
-local function adopt(view, student)
-  local enrolled = redis.call('HGET', view, 'enrolled')
-  local rating, days, alerts = args.rating:format(student), args.days:format(student), args.alerts:format(student)
-  if newer(enrolled, redis.call('HGET', rating, 'version') or enrolled) then redis.call('DEL', rating) end
-  for _, key in ipairs({days, alerts}) do
+-- Drops a student's other records that belong to an enrolment that was removed: all of a version that `is_former`.
+local function forget(student, is_former)
+  local rating = args.rating:format(student)
+  local version = redis.call('HGET', rating, 'version')
+  if version and is_former(version) then redis.call('DEL', rating) end
+  for _, key in ipairs({args.days:format(student), args.alerts:format(student)}) do
     local all = redis.call('HGETALL', key)
     for i = 1, #all, 2 do
-      if newer(enrolled, version_in(all[i + 1])) then redis.call('HDEL', key, all[i]) end
+      if is_former(version_in(all[i + 1])) then redis.call('HDEL', key, all[i]) end
     end
   end
-  redis.call('PERSIST', rating)
-  redis.call('PERSIST', days)
-  set_alerts_lifetime(alerts)
+end
+
+-- What waited for the view waits no longer.
+local function keep(student)
+  redis.call('PERSIST', args.rating:format(student))
+  redis.call('PERSIST', args.days:format(student))
+  set_alerts_lifetime(args.alerts:format(student))
 end
 
 local function put_row(view, student, version, fields, held)
@@ -56,7 +60,11 @@ local function put_row(view, student, version, fields, held)
     redis.call('HDEL', view, 'removed')
     redis.call('PERSIST', view)
   end
-  if redis.call('HGET', view, 'enrolled') ~= held.enrolled or held.removed then adopt(view, student) end
+  local enrolled = redis.call('HGET', view, 'enrolled')
+  if enrolled ~= held.enrolled or held.removed then
+    forget(student, function(other) return newer(enrolled, other) end)
+    keep(student)
+  end
   return true
 end
 
@@ -72,7 +80,11 @@ local function remove(view, student, version, held)
   if not newer(version, held.version) then return false end
   -- A roster entry that came after the removal: the student is back, only the row has not come yet.
   local back = held.roster and newer(held.roster, version) and redis.call('HMGET', view, 'roster', 'department', 'course')
-  redis.call('DEL', view, args.rating:format(student), args.days:format(student), args.alerts:format(student))
+  redis.call('DEL', view)
+  forget(student, function(other) return not newer(other, version) end)
+  for _, key in ipairs({args.rating, args.days, args.alerts}) do
+    redis.call('EXPIRE', key:format(student), args.unknown_seconds)
+  end
   redis.call('HSET', view, 'version', version, 'removed', '1')
   if back then redis.call('HSET', view, 'roster', back[1], 'department', back[2], 'course', back[3]) end
   redis.call('EXPIRE', view, args.tombstone_seconds)

@@ -14,9 +14,7 @@ Install = Callable[..., Any]
 
 
 @pytest_asyncio.fixture
-async def install(
-    kafka: str, kafka_profile: str, topic_prefix: str, tmp_path: Path
-) -> AsyncIterator[Install]:
+async def install(kafka: str, kafka_profile: str, topic_prefix: str, tmp_path: Path) -> AsyncIterator[Install]:
     """Makes installations: `await install(partitions=1)`; their processes end with the test."""
     async with AsyncExitStack() as stack:
         made = 0

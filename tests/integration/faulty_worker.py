@@ -34,7 +34,15 @@ class Fault:
     """What is to happen, where, and at which pass."""
 
     def __init__(
-        self, point: str, mark: str, action: str = "kill", nth: int = 1, only: str = "", part: float = 0.5, wait: str = ""
+        self,
+        point: str,
+        mark: str,
+        action: str = "kill",
+        nth: int = 1,
+        only: str = "",
+        part: float = 0.5,
+        wait: str = "",
+        armed: bool = True,
     ) -> None:
         self.point, self.mark, self.action = point, Path(mark), action
         self.nth, self.only, self.part = nth, only, part

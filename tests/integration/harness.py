@@ -4,6 +4,7 @@ Everything is read back with a plain consumer, so that what a test judges does n
 """
 
 import asyncio
+import functools
 import json
 import os
 import re
@@ -14,7 +15,8 @@ import time
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from datetime import date, datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -97,7 +99,12 @@ class Got(NamedTuple):
     offset: int
     key: bytes | None
     value: bytes | None
-    headers: dict[str, bytes]
+    header_list: list[tuple[str, bytes]]
+
+    @property
+    def headers(self) -> dict[str, bytes]:
+        """The headers by name."""
+        return dict(self.header_list)
 
     @property
     def json(self) -> dict[str, Any]:
@@ -114,9 +121,17 @@ def noon(day: date, hour: int = 12, minute: int = 0) -> datetime:
 class Worker:
     """One role as a child process."""
 
-    def __init__(self, role: Role, process: subprocess.Popen[bytes], logfile: Path, mark: Path) -> None:
-        self.role, self.process, self.log, self.mark = role, process, logfile, mark
+    def __init__(
+        self,
+        role: Role,
+        process: subprocess.Popen[bytes],
+        logfile: Path,
+        mark: Path,
+        environment: dict[str, str | None],
+    ) -> None:
+        self.role, self.process, self.log, self.mark, self.environment = role, process, logfile, mark, environment
         self.may_end = False
+        self.again: Callable[[], Worker] | None = None
 
     def __str__(self) -> str:
         return self.log.stem
@@ -187,12 +202,12 @@ class Worker:
             except OSError:
                 return 0, ""
 
-        return await asyncio.to_thread(ask)
+        return (0, "") if self.port is None else await asyncio.to_thread(ask)
 
     async def metric(self, name: str, **labels: str) -> float:
         """Return a sample of /metrics (0 if there is none)."""
         _, text = await self.get("/metrics")
-        wanted = "{" + ",".join(f'{k}="{v}"' for k, v in labels.items()) + "}" if labels else ""
+        wanted = "{" + ",".join(f'{k}="{v}"' for k, v in sorted(labels.items())) + "}" if labels else ""
         found = re.search(rf"^{re.escape(name + wanted)} (\S+)$", text, re.MULTILINE)
         return float(found[1]) if found else 0.0
 
@@ -247,19 +262,18 @@ class Installation:
 
     # -- processes ----------------------------------------------------------------------------------------------------
 
-    def start(self, role: Role, *, fault: dict[str, Any] | None = None, **environment: str) -> Worker:
-        """Start a role; ``environment`` are settings of this process alone (``LEAP_...``)."""
+    def start(self, role: Role, *, fault: dict[str, Any] | None = None, **environment: str | None) -> Worker:
+        """Start a role; ``environment`` are settings of this process alone (``LEAP_...``; None: not set)."""
         name = f"{role}-{len(self.workers) + 1}"
         logfile, mark = self.directory / f"{name}.log", self.directory / f"{name}.fault"
         env = {k: v for k, v in os.environ.items() if not k.startswith("LEAP_")}
         for key, value in self._chosen.items():
             env[f"LEAP_{key.upper()}"] = json.dumps(value) if isinstance(value, tuple | bool) else str(value)
-        env |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment}
+        given = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment}
+        env = {name: value for name, value in (env | given).items() if value is not None}
         if fault is not None:
-            given = {**fault, "mark": str(mark)}
-            if given.pop("armed", True) is False:
-                given["wait"] = str(mark.with_suffix(".armed"))
-            env["FAULT"] = json.dumps(given)
+            wait = {} if fault.get("armed", True) else {"wait": str(mark.with_suffix(".armed"))}
+            env["FAULT"] = json.dumps({**fault, "mark": str(mark), **wait})
         with logfile.open("wb") as out:
             process = subprocess.Popen(
                 [sys.executable, str(RUNNER), role],
@@ -269,10 +283,16 @@ class Installation:
                 stdout=out,
                 stderr=subprocess.STDOUT,
             )
-        worker = Worker(role, process, logfile, mark)
+        worker = Worker(role, process, logfile, mark, environment)
         worker.may_end = fault is not None
         self.workers.append(worker)
         return worker
+
+    def supervise(self, *workers: Worker) -> None:
+        """Start processes again that end themselves (exit 70), while something is waited for."""
+        for worker in workers:
+            worker.may_end = False
+            worker.again = functools.partial(self.start, worker.role, **worker.environment)
 
     async def until(
         self,
@@ -293,7 +313,10 @@ class Installation:
                 found = await found
             if found:
                 return found
-            for worker in self.workers:
+            for worker in self.workers[:]:
+                if not worker.running and worker.again is not None and worker.process.returncode == 70:
+                    worker.again, worker.may_end, again = None, True, worker.again
+                    self.supervise(again())
                 if not worker.running and not worker.may_end:
                     raise AssertionError(f"waiting for: {what}; but a process ended\n{worker.tail(40)}")
             if time.monotonic() > deadline:
@@ -371,6 +394,10 @@ class Installation:
             for event in events
         ]
 
+    def removal(self, student: str, when: datetime) -> log.StudentRecord:
+        """Return the record that takes a student off the roster."""
+        return log.StudentRecord(log.msgspec.Raw(b"null"), self._position("students", student), when.timestamp())
+
     def _position(self, source: str, student: str) -> log.Position:
         name = f"{source}-{self.partition_of(student)}"
         self._sent[name] += 1
@@ -388,6 +415,18 @@ class Installation:
     def rules(self) -> PolicySet:
         """The policies."""
         return read_policies(self.policies)
+
+    @asynccontextmanager
+    async def ticking(self, clock: Clock) -> AsyncIterator[None]:
+        """Start a clock of the product and let it run."""
+        await clock.start()
+        running = asyncio.create_task(clock.run())
+        try:
+            yield
+            assert not running.done(), running.exception()
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
 
     async def close(self, *days: date) -> None:
         """Close days, in order, in every partition, shortly after their midnight."""
@@ -428,7 +467,7 @@ class Installation:
             while left:
                 for tp, records in (await consumer.getmany(*left, timeout_ms=500)).items():
                     silent_since = time.monotonic()
-                    got += [Got(tp.partition, r.offset, r.key, r.value, dict(r.headers)) for r in records]
+                    got += [Got(tp.partition, r.offset, r.key, r.value, list(r.headers)) for r in records]
                 left = {tp for tp in left if await consumer.position(tp) < ends[tp]}
                 if time.monotonic() - silent_since > 30:
                     raise AssertionError(f"the broker sends nothing of {left}, up to {ends}")

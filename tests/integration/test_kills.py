@@ -155,8 +155,9 @@ async def test_a_day_close_cut_short_is_completed(install: Install, point: str, 
         await system.close(day)
         if n == 0:
             await system.to_log(system.activities(early))  # again: repeats of what was counted
-    worker = system.start("engagement", fault={"point": point, "part": part, "only": "close", "nth": 2},
-                          LEAP_POLL_RECORDS="150")
+    worker = system.start(
+        "engagement", fault={"point": point, "part": part, "only": "close", "nth": 2}, LEAP_POLL_RECORDS="150"
+    )
     assert await worker.ended() == -signal.SIGKILL
     assert worker.struck
     closes = [r for r in await system.read(system.topics.days.name) if r.headers["ce_type"] == b"leap.closed-day.v1"]

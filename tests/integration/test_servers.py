@@ -52,9 +52,7 @@ async def read(bootstrap: str, topic: str, number: int) -> list[bytes]:
         await consumer.stop()
 
 
-async def test_records_of_the_session_broker_come_back_in_order(
-    kafka: str, topic_prefix: str
-) -> None:
+async def test_records_of_the_session_broker_come_back_in_order(kafka: str, topic_prefix: str) -> None:
     values = [b"one", b"two", b"three"]
     await create_topic(kafka, f"{topic_prefix}smoke")
     await produce(kafka, f"{topic_prefix}smoke", values)

@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -11,7 +11,7 @@ KEYS = Keys("views")
 
 
 @pytest.fixture
-def head() -> dict[str, str]:
+def head() -> dict[Any, Any]:
     doc = {
         "days": [{"day": "2026-10-05", "counts": {"tap_in": 2}}, {"day": "2026-10-06", "counts": {}}],
         "closed_score": 12.5,
@@ -35,16 +35,16 @@ def head() -> dict[str, str]:
     }
 
 
-async def read(url: str, head: dict[str, str], **closed: str) -> View | None:
+async def read(url: str, head: dict[Any, Any], **closed: str) -> View | None:
     async with Redis.from_url(url) as redis:
         await redis.hset(KEYS.view("s"), mapping=head)
         if closed:
-            await redis.hset(KEYS.closed(3), mapping=closed)
+            await redis.hset(KEYS.closed(3), mapping=cast("dict[Any, Any]", closed))
         await redis.hset(KEYS.days("s"), "2026-10-05", orjson.dumps({"score": 25.0}))
         return (await read_views(redis, KEYS, ["s", "nobody"])).get("s")
 
 
-async def test_a_view_is_put_together_from_its_keys(redis_db: str, head: dict[str, str]) -> None:
+async def test_a_view_is_put_together_from_its_keys(redis_db: str, head: dict[Any, Any]) -> None:
     view = await read(redis_db, head, day="2026-10-06", stale='{"moodle": "2026-10-05"}')
 
     assert view is not None
@@ -54,7 +54,7 @@ async def test_a_view_is_put_together_from_its_keys(redis_db: str, head: dict[st
     assert view.days == (Day("2026-10-05", {"tap_in": 2}, 25.0), Day("2026-10-06", {}, 0.0))
 
 
-async def test_days_that_closed_after_the_view_was_written_had_no_activity(redis_db: str, head: dict[str, str]) -> None:
+async def test_days_that_closed_after_the_view_was_written_had_no_activity(redis_db: str, head: dict[Any, Any]) -> None:
     view = await read(redis_db, head, day="2026-10-07")
 
     assert view is not None
@@ -62,7 +62,7 @@ async def test_days_that_closed_after_the_view_was_written_had_no_activity(redis
     assert view.days == (Day("2026-10-06", {}, 0.0), Day("2026-10-07", {}, 0.0))
 
 
-async def test_before_the_first_close_every_day_is_open(redis_db: str, head: dict[str, str]) -> None:
+async def test_before_the_first_close_every_day_is_open(redis_db: str, head: dict[Any, Any]) -> None:
     view = await read(redis_db, head)
 
     assert view is not None
@@ -72,7 +72,7 @@ async def test_before_the_first_close_every_day_is_open(redis_db: str, head: dic
 
 @pytest.mark.parametrize("change", [{"removed": "1"}, {"version": None}])
 async def test_a_removed_or_unknown_student_has_no_view(
-    redis_db: str, head: dict[str, str], change: dict[str, Any]
+    redis_db: str, head: dict[Any, Any], change: dict[str, Any]
 ) -> None:
     fields = {name: value for name, value in {**head, **change}.items() if value is not None}
 

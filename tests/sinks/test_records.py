@@ -57,7 +57,7 @@ def state(key: bytes, rows: Row) -> tuple[bytes, bytes, Headers]:
 
 def view(batch: Batch, student: str = "s1") -> dict[str, Any]:
     fields = batch.standings[student].fields
-    found = dict(zip(fields[::2], fields[1::2], strict=True))
+    found: dict[str, Any] = dict(zip(fields[::2], fields[1::2], strict=True))
     return found | orjson.loads(found["doc"])
 
 
@@ -98,7 +98,7 @@ def test_a_rated_row_becomes_a_view() -> None:
             {"kind": "low_engagement", "step": 1, "opened_for": "2026-10-04"},
         ],
     }
-    assert batch.taken_at == {"s1": 1_790_000_000}
+    assert (batch.standings["s1"].taken_at, batch.standings["s1"].enrolled) == (1_790_000_000, 7)
 
 
 def test_a_row_that_is_not_rated_says_why() -> None:
@@ -107,7 +107,7 @@ def test_a_row_that_is_not_rated_says_why() -> None:
     shown = view(batch)
     assert (shown["rating"], shown["reason"], shown["score"]) == ("not_rated", "placement", "")
     assert (shown["last_active"], shown["recorded_at"], shown["open"]) == (None, None, [])
-    assert not batch.taken_at
+    assert batch.standings["s1"].taken_at == 0
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,6 @@ def test_a_removal_is_a_row_that_says_so_or_a_tombstone_with_its_version() -> No
     assert batch.standings["s1"].kind == "removed"
     assert (batch.standings["s2"].kind, batch.standings["s2"].version) == ("removed", version(1, 77))
     assert not batch.rosters
-    assert not batch.taken_at
 
 
 def test_the_roster_gives_department_and_course_and_nothing_else() -> None:
