@@ -8,8 +8,8 @@ import pytest
 
 from tests.integration import checker
 from tests.integration.conftest import Install
-from tests.integration.test_kills import DAYS, MORNING, assert_all_is_right
 from tests.integration.harness import FIRST_DAY
+from tests.integration.test_kills import DAYS, MORNING, assert_all_is_right
 
 pytestmark = pytest.mark.timeout(300)
 
