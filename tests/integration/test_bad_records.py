@@ -135,9 +135,8 @@ async def test_bad_source_records_end_in_the_dead_letters_and_the_stream_goes_on
     engagement = system.start("engagement")
     sent: dict[tuple[int, int], Message] = {}
     names: dict[tuple[int, int], str] = {}
-    for i, (name, (key, value)) in enumerate(bad_source_records().items()):
-        if value is not None:
-            value = value.replace(EVENT.student.encode(), ids[0].encode())
+    for i, (name, (key, raw)) in enumerate(bad_source_records().items()):
+        value = None if raw is None else raw.replace(EVENT.student.encode(), ids[0].encode())
         offsets = await system.send_raw(topic, 0, [(key, value, headers)])
         sent[0, offsets[0]], names[0, offsets[0]] = (key, value, headers), name
         await system.send(events[i : i + 1])
