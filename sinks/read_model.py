@@ -77,6 +77,7 @@ class ReadModel:
             RedisRefusedError: wrong credentials, or a user without the rights.
             DeliveryError: a record that cannot be read could not be put into the dead letters.
             aiokafka.errors.KafkaError: no broker answers at the start, or it refuses us.
+            redis.exceptions.ResponseError: one of our keys has another type; somebody else wrote it.
         """
         settings = self._settings
         redis = connect(settings, "readmodel")
@@ -245,12 +246,8 @@ class ReadModel:
         metrics.redis_writes.labels("stale").inc(written.stale)
         if not any(tp in self._ends and tp.topic == self._settings.topics.engagement.name for tp in fetched):
             now = time.time()
-            for standing in written.standings:
-                # A close writes rows again whose last activity is old: only an activity that is news is measured.
-                before = self._taken_at.get(standing.student)
-                self._taken_at[standing.student] = standing.taken_at
-                if before is not None and standing.taken_at > before:
-                    metrics.event_to_redis_seconds.observe(now - standing.taken_at)
+            for row in written.news:
+                metrics.event_to_redis_seconds.observe(now - row.taken_at)
         for tp, records in fetched.items():
             end = self._ends.get(tp)
             if end == -1:

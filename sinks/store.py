@@ -62,7 +62,7 @@ SOCKET_TIMEOUT = 5.0
 
 _CONNECT_TIMEOUT = 2.0
 _AT_ONCE = 200  # keys a script call: a call holds Redis up for a millisecond or two
-_APPLIED = ord("1")
+_STALE, _NEWS = b"02"
 _RATINGS = (*BANDS, NOT_RATED)
 _LOST = (RedisConnectionError, RedisTimeoutError, ReadOnlyError, OutOfMemoryError, OSError)
 _T = TypeVar("_T")
@@ -80,11 +80,11 @@ class RedisDownError(Exception):
 
 
 class Written(NamedTuple):
-    """What came of a batch: writes applied and stale, the standings that were applied, the id to claim with."""
+    """What came of a batch: writes applied and stale, rows by which a new activity came, the id to claim with."""
 
     applied: int
     stale: int
-    standings: list[Standing]
+    news: list[Standing]
     attempt: str
 
 
@@ -166,11 +166,9 @@ class Store:
         for day in {day.decode() for day in closes if day}:
             await self._publish(day)
         of_standings = outcomes[len(batch.rosters) : len(batch.rosters) + len(batch.standings)]
-        standings = [
-            s for s, outcome in zip(batch.standings.values(), of_standings, strict=True) if outcome == _APPLIED
-        ]
-        applied = outcomes.count(_APPLIED)
-        return Written(applied, len(outcomes) - applied, standings, attempt)
+        news = [row for row, outcome in zip(batch.standings.values(), of_standings, strict=True) if outcome == _NEWS]
+        stale = outcomes.count(_STALE)
+        return Written(len(outcomes) - stale, stale, news, attempt)
 
     async def claim(self, attempt: str, steps: Mapping[TopicPartition, tuple[str, str]]) -> list[bool]:
         """Step the progress of each partition from one to another; says which steps were taken."""

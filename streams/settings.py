@@ -18,7 +18,12 @@ ROLES: tuple[Role, ...] = ("roster", "intake", "engagement", "clock", "readmodel
 class Settings(BaseSettings):
     """Settings, checked at start. Times are in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="LEAP_", env_file=os.environ.get("LEAP_ENV_FILE"), extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="LEAP_",
+        env_file=os.environ.get("LEAP_ENV_FILE"),
+        env_ignore_empty=True,  # or an empty LEAP_HASH_KEY would count as a key
+        extra="ignore",
+    )
 
     kafka: str = Field("127.0.0.1:9092", description="bootstrap servers, comma-separated")
     redis: str = Field("redis://127.0.0.1:6379/0", description="URL of Redis or Valkey")

@@ -70,7 +70,7 @@ class Outcome:
                 writer.writerow(["student", "rating", "score", "day", "reason"])
                 for s in self.standings:
                     score = "" if s.score is None else f"{s.score:.6f}"
-                    writer.writerow([s.student, s.rating or "", score, self.day.isoformat(), s.reason or ""])
+                    writer.writerow([s.student, s.rating or "not_rated", score, self.day.isoformat(), s.reason or ""])
         except OSError as error:
             raise CommandError(f"--ratings {file}: cannot be written: {error}") from error
 

@@ -2,7 +2,8 @@
 --
 -- KEYS: views. Arguments: again; tombstone_seconds, unknown_seconds, alert_seconds; rating, days, alerts: templates of a
 -- student's other keys; department, course: {template, codes}; items: {kind (row, roster, removed), version, student,
--- {field, value, ...}} for each view. Returns a digit for each view: 1 (applied) or 0 (stale).
+-- {field, value, ...}} for each view. Returns a digit for each view: 2 (a row with a new activity was applied),
+-- 1 (applied) or 0 (stale).
 
 local RATINGS = {'high', 'good', 'partial', 'low', 'very_low', 'not_rated'}
 
@@ -53,9 +54,16 @@ local function keep(student)
   set_alerts_lifetime(args.alerts:format(student))
 end
 
+-- When the broker took the last activity: a row is also written when a day closes.
+local function recorded_at(doc)
+  return doc and doc:match('"recorded_at":"([^"]+)"')
+end
+
 local function put_row(view, student, version, fields, held)
   if not accepts(version, held.version) or (held.removed and version == held.version) then return false end
+  local last = recorded_at(redis.call('HGET', view, 'doc'))
   redis.call('HSET', view, 'version', version, unpack(fields))
+  local is_new = recorded_at(redis.call('HGET', view, 'doc')) ~= last
   if not held.version or held.removed then
     redis.call('HDEL', view, 'removed')
     redis.call('PERSIST', view)
@@ -65,7 +73,7 @@ local function put_row(view, student, version, fields, held)
     forget(student, function(other) return newer(enrolled, other) end)
     keep(student)
   end
-  return true
+  return true, is_new
 end
 
 local function put_roster(view, version, fields, held)
@@ -94,9 +102,9 @@ end
 local results = {}
 for i, view in ipairs(KEYS) do
   local kind, version, student, fields = unpack(args.items[i])
-  local held, applied = place(view), false
+  local held, applied, is_new = place(view), false, false
   if kind == 'row' then
-    applied = put_row(view, student, version, fields, held)
+    applied, is_new = put_row(view, student, version, fields, held)
   elseif kind == 'roster' then
     applied = put_roster(view, version, fields, held)
   else
@@ -107,6 +115,6 @@ for i, view in ipairs(KEYS) do
     move(args.department, student, held.department, held.rating, now.department, now.rating)
     move(args.course, student, held.course, held.rating, now.course, now.rating)
   end
-  results[i] = applied and 1 or 0
+  results[i] = is_new and 2 or applied and 1 or 0
 end
 return table.concat(results)

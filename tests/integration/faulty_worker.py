@@ -28,6 +28,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 POISONOUS_COUNT = 6666
+LINGER = 0.6
 
 
 class Fault:
@@ -56,6 +57,11 @@ class Fault:
         self.passes += 1
         return self.passes == self.nth
 
+    async def strikes(self, **what: Any) -> None:
+        """Wait first, so that whatever was acknowledged too early gets committed, too."""
+        await asyncio.sleep(LINGER)
+        self.strike(**what)
+
     def strike(self, **what: Any) -> None:
         """Leave the mark, then do it. A stopped process goes on from here when it is continued."""
         written = self.mark.with_suffix(".new")
@@ -81,16 +87,16 @@ def engagement(fault: Fault) -> None:
     async def deliver_with_faults(self: Any, owned: Any, draft: Any, *rest: Any) -> None:
         in_hand.set(draft.effects)
         if due("before-outputs"):
-            fault.strike(partition=owned.partition.number)
+            await fault.strikes(partition=owned.partition.number)
         await deliver(self, owned, draft, *rest)
 
     async def write_with_faults(self: Any, messages: Any) -> None:
         if due("after-outputs"):
-            fault.strike(partition=self._partition, messages=len(messages))
+            await fault.strikes(partition=self._partition, messages=len(messages))
         elif messages and due("in-changelog"):
             first = min(max(1, int(len(messages) * fault.part)), len(messages) - 1)
             await write(self, messages[:first])
-            fault.strike(partition=self._partition, messages=len(messages), written=first)
+            await fault.strikes(partition=self._partition, messages=len(messages), written=first)
             messages = messages[first:]
         await write(self, messages)
 
@@ -102,12 +108,12 @@ def engagement(fault: Fault) -> None:
     async def handle_with_faults(self: Any, topic: str, number: int, records: Any) -> None:
         await handle(self, topic, number, records)
         if due("before-ack"):
-            fault.strike(partition=number)
+            await fault.strikes(partition=number)
 
     async def recover_with_faults(self: Any) -> Any:
         latest = await recover(self)
         if fault.point == "in-recovery" and fault.due():
-            fault.strike(partition=self._partition, records=latest.records)
+            await fault.strikes(partition=self._partition, records=latest.records)
         return latest
 
     Engagement._deliver = deliver_with_faults  # type: ignore[method-assign]
@@ -143,13 +149,13 @@ def sending(fault: Fault, role: str) -> None:
     async def handle_with_faults(self: Any, topic: str, number: int, records: Any) -> None:
         await handle(self, topic, number, records)
         if fault.point == "after-send" and fault.due():
-            fault.strike(partition=number, records=len(records))
+            await fault.strikes(partition=number, records=len(records))
 
     async def send_with_faults(self: Any, topic: str, partition: int, messages: Any) -> Any:
         sent = await send(self, topic, partition, messages)
         if fault.point == "in-send" and topic.endswith(".student-log") and fault.due():
             await producer.delivered(sent)
-            fault.strike(partition=partition)
+            await fault.strikes(partition=partition)
         return sent
 
     handler.handle = handle_with_faults

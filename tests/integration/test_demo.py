@@ -144,9 +144,9 @@ def expected(policy: dict[str, Any]) -> dict[str, Expected]:
         first = day(line["date_registration"]) if line["date_registration"] else date.min
         last = day(line["date_unregistration"]) - timedelta(days=1) if line["date_unregistration"] else date.max
         if first > LAST:
-            found[student] = Expected("", "", "not_started")
+            found[student] = Expected("not_rated", "", "not_started")
         elif last < LAST:
-            found[student] = Expected("", "", "withdrawn")
+            found[student] = Expected("not_rated", "", "withdrawn")
         else:
             days = [on for on in window if first <= on <= last]
             mean = sum((day_score(policy, on, counts[student, on]) for on in days), Fraction(0)) / len(days)

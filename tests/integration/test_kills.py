@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from datetime import timedelta
+from itertools import zip_longest
 from typing import Any
 
 import pytest
@@ -91,21 +92,26 @@ async def test_intake_killed_between_sending_and_committing_counts_once(install:
     system = await install()
     ids = checker.students(60)
     events = checker.events(ids, DAYS)
+    # Repeats of what lies before the window are told by nothing but their place at the source.
+    long_ago = [Event(student, "tap_in", noon(FIRST_DAY - timedelta(days=30)), f"{student}/ago") for student in ids]
 
     await system.enrol(ids, MORNING)
     system.start("roster")
     system.start("engagement")
     await system.caught_up("roster", "engagement")
-    await system.send(events)
+    await system.send([event for pair in zip_longest(long_ago, events) for event in pair if event is not None])
     intake = system.start("intake", fault={"point": point, "nth": 3}, LEAP_POLL_RECORDS="60")
     assert await intake.ended() == -signal.SIGKILL
     assert intake.struck
     sent = len(await system.read(system.topics.student_log.name))
-    assert len(ids) < sent < len(ids) + len(events), "intake had sent nothing, or everything, before the kill"
+    everything = len(ids) + len(events) + len(long_ago)
+    assert len(ids) < sent < everything, "intake had sent nothing, or everything, before the kill"
     system.start("intake")
     await system.caught_up("intake", "engagement")
 
-    assert len(await system.read(system.topics.student_log.name)) > len(ids) + len(events), "nothing was sent twice"
+    assert len(await system.read(system.topics.student_log.name)) > everything, "nothing was sent twice"
+    late = checker.once_each(await system.read(system.topics.days.name))
+    assert sorted(record.json["student"] for record in late) == ids
     await assert_all_is_right(system, ids, events, FIRST_DAY, None)
 
 

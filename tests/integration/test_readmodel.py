@@ -489,6 +489,7 @@ async def test_an_older_version_never_overwrites_a_newer_one(settings: Settings,
         return (await store.write(Reader(settings.topics).read([(tp, records)]))).applied
 
     high = version(32_767, 2**48 - 1)
+    assert [await write(v, v % 97) for v in (9, 10, 9)] == [1, 1, 0]
     assert [await write(v, v % 97) for v in (high - 1, high, high - 1, high - 2, 5, high)] == [1, 1, 0, 0, 0, 0]
     assert orjson.loads(await client.hget(keys.days("s1"), "2026-10-05") or "")["score"] == high % 97
     # The student is not known (yet), so this does not stay for ever.
@@ -725,6 +726,34 @@ async def test_the_sink_waits_while_redis_is_read_only(
         await client.replicaof("NO", "ONE")
         await wait_for(client, settings, university)
         await check(client, settings, university)
+
+
+async def test_freshness_is_measured_for_new_activities_and_nothing_else(
+    settings: Settings, producer: Producer, client: Redis
+) -> None:
+    def measured() -> int:
+        (metric,) = metrics.event_to_redis_seconds.collect()
+        return int(next(sample.value for sample in metric.samples if sample.name.endswith("_count")))
+
+    university = University(settings)
+    async with sink(settings):
+        await university.send(producer)
+        await wait_for(client, settings, university)
+        before = measured()
+        for student in university.students[:10]:
+            university.act(student)
+        university.decide()
+        await university.send(producer)
+        await wait_for(client, settings, university)
+        await until(lambda: measured() == before + 10, "ten rows with a new activity are measured")
+
+        # A close writes rows whose last activity is hours old, and a flush brings all of them again.
+        university.close()
+        await university.send(producer)
+        await wait_for(client, settings, university)
+        await client.flushdb()
+        await wait_for(client, settings, university)
+        assert measured() == before + 10
 
 
 async def test_lag_can_be_seen_in_kafka(settings: Settings, producer: Producer, client: Redis) -> None:
