@@ -62,7 +62,6 @@ class ReadModel:
         self._positions: dict[TopicPartition, str] = {}
         """The progress of each partition as this process knows it from Redis."""
         self._ends: dict[TopicPartition, int] = {}
-        self._taken_at: dict[str, float] = {}
         """The end of each partition that is read again from its start, until it is reached: those rows are no news."""
         self._done: dict[TopicPartition, int] = {}
         self._placed: object = None

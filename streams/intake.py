@@ -71,7 +71,7 @@ class Intake(Handler):
         read = ADAPTERS[source]
         found = [self._read(read, record) for record in records]
         if any(isinstance(seen, Seen) and seen.student.encode() not in self._roster.known for seen in found):
-            await self._roster.catch_up()
+            await self._roster.catch_up(self._settings.roster_patience)
         out: defaultdict[int, list[Message]] = defaultdict(list)
         letters: list[DeadLetter] = []
         for record, seen in zip(records, found, strict=True):

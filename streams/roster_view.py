@@ -46,14 +46,23 @@ class RosterView:
         await self._kafka.stop()
         await self._offsets.stop()
 
-    async def catch_up(self) -> None:
-        """Read up to what the roster role has committed by now.
+    async def catch_up(self, patience: float = 0.0) -> None:
+        """Read what the roster role has passed on; wait up to ``patience`` seconds until that is all there is by now.
 
-        Asks the broker at most every 0.2 s (waits, if asked more often).
+        So a student whose entry was on the topic before an event of theirs is never unknown, even while roles start.
+        Asks the broker at most every 0.2 s.
         """
-        await asyncio.sleep(max(0.0, self._asked + _ASK_EVERY - time.monotonic()))
-        self._asked = time.monotonic()
-        done = await self._offsets.committed(self._settings.group("roster"), self._partitions)
+        wanted = await self._offsets.ends(self._partitions) if patience else {}
+        deadline = time.monotonic() + patience
+        while True:
+            await asyncio.sleep(max(0.0, self._asked + _ASK_EVERY - time.monotonic()))
+            self._asked = time.monotonic()
+            done = await self._offsets.committed(self._settings.group("roster"), self._partitions)
+            if all(done.get(tp, 0) >= end for tp, end in wanted.items()) or time.monotonic() >= deadline:
+                break
+        await self._read_to(done)
+
+    async def _read_to(self, done: dict[TopicPartition, int]) -> None:
         left = {tp for tp in self._partitions if await self._kafka.position(tp) < done.get(tp, 0)}
         while left:
             fetched = await self._kafka.getmany(*left, timeout_ms=500)

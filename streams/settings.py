@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     )
     fetch_bytes: int = Field(4 * 1024 * 1024, description="bytes a partition a fetch")
 
+    roster_patience: float = Field(
+        30.0, description="how long intake waits for the roster role before it calls a student unknown"
+    )
     close_grace: float = Field(300.0, description="a day closes so long after midnight at the earliest")
     close_patience: float = Field(7200.0, description="and so long after it at the latest, naming who is behind")
     close_stagger: float = Field(60.0, description="partitions close spread over so long")
