@@ -2,7 +2,7 @@
 --
 -- KEYS: views. Arguments: again; tombstone_seconds, unknown_seconds, alert_seconds; rating, days, alerts: templates of a
 -- student's other keys; department, course: {template, codes}; items: {kind (row, roster, removed), version, student,
--- {field, value, ...}} for each view. Returns a digit for each view: 2 (a row with a new activity was applied),
+-- {field, value, ...}} for each view (the document of a row last). Returns a digit for each view: 2 (a row with a new activity was applied),
 -- 1 (applied) or 0 (stale).
 
 local RATINGS = {'high', 'good', 'partial', 'low', 'very_low', 'not_rated'}
@@ -61,9 +61,8 @@ end
 
 local function put_row(view, student, version, fields, held)
   if not accepts(version, held.version) or (held.removed and version == held.version) then return false end
-  local last = recorded_at(redis.call('HGET', view, 'doc'))
+  local is_new = recorded_at(fields[#fields]) ~= recorded_at(redis.call('HGET', view, 'doc'))
   redis.call('HSET', view, 'version', version, unpack(fields))
-  local is_new = recorded_at(redis.call('HGET', view, 'doc')) ~= last
   if not held.version or held.removed then
     redis.call('HDEL', view, 'removed')
     redis.call('PERSIST', view)
