@@ -2,8 +2,8 @@
 --
 -- KEYS: views. Arguments: again; tombstone_seconds, unknown_seconds, alert_seconds; rating, days, alerts: templates of a
 -- student's other keys; department, course: {template, codes}; items: {kind (row, roster, removed), version, student,
--- {field, value, ...}} for each view (the document of a row last). Returns a digit for each view: 2 (a row with a new activity was applied),
--- 1 (applied) or 0 (stale).
+-- {field, value, ...}} for each view (the document of a row last). Returns a digit for each view: 2 (a row with a new
+-- activity was applied), 1 (applied) or 0 (stale).
 
 local RATINGS = {'high', 'good', 'partial', 'low', 'very_low', 'not_rated'}
 

@@ -189,7 +189,7 @@ def test_every_student_stands_where_an_independent_calculation_puts_them(
     have = {student: Expected(row["rating"], row["score"], row["reason"]) for student, row in ratings.items()}
     assert have == should
     assert {row["day"] for row in ratings.values()} == {LAST.isoformat()}
-    rated = Counter(student.rating for student in should.values() if student.rating)
+    rated = Counter(student.rating for student in should.values() if student.score)
     assert len(lines("studentVle.csv")) == outcome["events"] == outcome["counted"] == 13_905
     assert len(should) == outcome["students"] == 383
     assert rated == outcome["ratings"]

@@ -766,6 +766,7 @@ async def test_freshness_is_measured_for_new_activities_and_nothing_else(
 
     university, before = University(settings), measured()
     university.busy()
+    university.close()
     await university.send(producer)
     async with sink(settings):
         # Redis was empty, so this is read from its start.
