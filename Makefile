@@ -14,7 +14,7 @@ help: ## List the targets
 
 setup: $(VENV)/.setup-done ## Install everything the lock names, and this project, into .venv
 
-demo: setup ## Run the whole pipeline on made-up students, on this machine
+demo: setup ## Play two weeks of a real course through the whole pipeline
 	$(BIN)/leap demo
 
 test: setup ## Run every test; real Kafka where Java and Maven are
@@ -33,7 +33,7 @@ lint: setup ## Check style, types, and who imports whom
 bench: setup ## Measure throughput on this machine
 	$(BIN)/leap bench
 
-schemas: setup ## Write the JSON Schemas and the AsyncAPI document anew
+schemas: setup ## Write the JSON Schemas and the documents made from the code anew
 	$(BIN)/leap schemas
 
 lock: setup ## Choose the newest versions that pyproject.toml allows
