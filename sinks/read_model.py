@@ -100,6 +100,7 @@ class ReadModel:
             try:
                 while True:
                     await self._step()
+                    _end_if_cancelled()
             finally:
                 committing.cancel()
                 self._health.set_ready(False, "stopped")
@@ -235,6 +236,7 @@ class ReadModel:
                 if pause > 0.1:
                     self._health.set_ready(True, f"{len(self._positions)} partitions")
                 return done
+            _end_if_cancelled()
             if assignment is not self._assignment:
                 return None
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - many sinks must not come back at once
@@ -273,3 +275,10 @@ class ReadModel:
                 with contextlib.suppress(KafkaError):
                     await self._kafka.commit(done)
                     committed = done
+
+
+def _end_if_cancelled() -> None:
+    """Raise the cancellation that a client library swallowed: once in a few hundred times a SIGTERM was lost."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
