@@ -5,6 +5,7 @@ Everything is read back with a plain consumer, so that what a test judges does n
 
 import asyncio
 import functools
+import http.client
 import json
 import os
 import re
@@ -199,7 +200,8 @@ class Worker:
             except urllib.error.HTTPError as error:
                 with error:
                     return error.code, error.read().decode()
-            except OSError:
+            except (OSError, http.client.HTTPException):
+                # Not listening yet, or ending at this very moment.
                 return 0, ""
 
         return (0, "") if self.port is None else await asyncio.to_thread(ask)

@@ -40,10 +40,12 @@ async def test_what_a_stopped_worker_writes_late_undoes_nothing(install: Install
     assert await other.ended() == 70, (
         f"the other one does not notice that partition {struck['partition']} is not its own"
     )
+    # What the other one wrote last may itself stand behind the late rows, and then nothing is out of order any more.
+    left = (await checker.read_state(system)).out_of_order
     third = system.start("engagement", **SLICES)
     await system.caught_up("engagement")
 
-    assert "are written again" in third.log.read_text()
+    assert not left or "are written again" in third.log.read_text()
     await assert_all_is_right(system, ids, events, FIRST_DAY, None)
     assert not (await checker.read_state(system)).out_of_order, "compaction would keep older versions"
 
