@@ -3,14 +3,17 @@
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from aiokafka.errors import KafkaError
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 from rich.live import Live
 
 from leap.connect import redis_client
@@ -24,6 +27,7 @@ from leap.demo.watch import Watch
 from leap.errors import CONFIG, SOFTWARE, CommandError
 from leap.local import free_ports, servers
 from leap.options import load_settings
+from leap.progress import read_lags
 from leap.supervisor import Supervisor
 from leap.terminal import BAND_NAMES, err
 from schemas.policy import PolicyError, PolicySet, read_policies
@@ -40,6 +44,7 @@ _Result = TypeVar("_Result")
 _START_PATIENCE = 120.0
 _DAY_PATIENCE = 60.0
 _REDIS_PATIENCE = 60.0
+_ANSWER_PATIENCE = 10.0
 _REFRESH = 0.15
 
 
@@ -117,9 +122,11 @@ async def played(plan: Plan) -> AsyncIterator[Run]:
         tasks = [asyncio.create_task(work) for work in (watch.follow(), watch.measure())]
         stack.push_async_callback(_cancel, tasks)
         async with _shown(picture, play, plan):
-            await _while_running(_all_days(play, plan, picture, watch), running, supervisor)
+            where = partial(_where, settings, picture, offsets, redis)
+            await _while_running(_all_days(play, plan, picture, watch), running, supervisor, where)
             picture.phase = "waiting until everything is in Redis"
-            outcome = await _while_running(_ended(settings, plan, play, watch, offsets, redis), running, supervisor)
+            ended = _ended(settings, plan, play, watch, offsets, redis)
+            outcome = await _while_running(ended, running, supervisor, where)
             picture.lag = outcome.lag
             picture.phase = "the last day is closed, and everything is in Redis"
         yield Run(settings, supervisor, picture, outcome)
@@ -144,9 +151,12 @@ async def _ended(settings: Settings, plan: Plan, play: Play, watch: Watch, offse
 
 
 async def _while_running(
-    work: Coroutine[Any, Any, _Result], running: "asyncio.Task[int]", supervisor: Supervisor
+    work: Coroutine[Any, Any, _Result],
+    running: "asyncio.Task[int]",
+    supervisor: Supervisor,
+    where: Callable[[], Awaitable[str]],
 ) -> _Result:
-    """Do some work for as long as the roles run.
+    """Do some work for as long as the roles run; ``where`` says how far it is.
 
     Raises:
         CommandError: they ended, or the work did not get ahead; the message has the end of what they printed.
@@ -160,9 +170,21 @@ async def _while_running(
             f"a role ended for good (exit {running.result()}):\n{_last_words(supervisor)}", running.result()
         )
     except TimeoutError as error:
-        raise CommandError(f"the demo does not get ahead:\n{_last_words(supervisor)}", SOFTWARE) from error
+        message = f"the demo does not get ahead: {await where()}\n{_last_words(supervisor)}"
+        raise CommandError(message, SOFTWARE) from error
     finally:
         task.cancel()
+
+
+async def _where(settings: Settings, picture: Picture, offsets: Offsets, redis: "Redis") -> str:
+    """Say what the demo is at, and which role has how much left to do."""
+    try:
+        async with asyncio.timeout(_ANSWER_PATIENCE):
+            lags = await read_lags(settings, offsets, redis)
+    except (KafkaError, RedisError, OSError) as error:  # TimeoutError is an OSError
+        return f"{picture.phase}; how far the roles are cannot be read ({type(error).__name__})"
+    left = [f"{lag.role} {lag.topic}-{lag.partition}: {lag.records}" for lag in lags if lag.records]
+    return f"{picture.phase}; left to do: {', '.join(left) or 'nothing'}"
 
 
 def _last_words(supervisor: Supervisor, lines: int = 15) -> str:
