@@ -141,15 +141,21 @@ class Consumer(driver.Consumer):
         """Begin with nothing delivered."""
         super().__init__(*args, **kwargs)
         self._delivered: defaultdict[TP, deque[int]] = defaultdict(deque)
+        self._reached: dict[TP, int] = {}
         self._deliver, self.callback = self.callback, self._note_and_deliver
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def _note_and_deliver(self, message: Any) -> None:
-        """Note a message just before it is delivered to the agent's stream."""
-        self._delivered[message.tp].append(message.offset)
-        await self._deliver(message)
+        """Note a message just before it is delivered to the agent's stream.
+
+        One of the generation before may still be on its way here when its partition is gone. Nobody will deal with it, so
+        once noted it would hold up every commit of the partition, should it come back.
+        """
+        if message.generation_id == self.app.consumer_generation_id:
+            self._delivered[message.tp].append(message.offset)
+            await self._deliver(message)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Any]]:  # noqa: ASYNC109
         fetched = await super()._getmany(active_partitions, timeout)
@@ -159,14 +165,25 @@ class Consumer(driver.Consumer):
         """Offsets between two fetches are the records of the second one."""
 
     def _new_offset(self, tp: TP) -> int | None:
-        """Return one past the last message of the unbroken run of acknowledged ones, or None."""
+        """Return one past the last message of the unbroken run of acknowledged ones, or None.
+
+        It is returned until there is a higher one: a commit that failed must be tried again, also when nothing more comes.
+        """
         delivered, acknowledged = self._delivered[tp], self._acked_index[tp]
-        last = None
         while delivered and delivered[0] in acknowledged:
             last = delivered.popleft()
             acknowledged.discard(last)
+            self._reached[tp] = last + 1
         self._acked[tp] = list(acknowledged)
-        return None if last is None else last + 1
+        return self._reached.get(tp)
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
+        """Commit; what could not be committed stays to be committed, where Faust takes it for done."""
+        before = {tp: self._committed_offset[tp] for tp in offsets}
+        done = await super()._commit_offsets(offsets, start_new_transaction)
+        if not done:
+            self._committed_offset.update(before)
+        return done
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """End what is in hand, commit it, then let the partitions go."""
@@ -174,6 +191,7 @@ class Consumer(driver.Consumer):
         await cast("App", self.app).drain()
         await self.commit()
         self._delivered.clear()
+        self._reached.clear()
         await super().on_partitions_revoked(revoked)
 
 

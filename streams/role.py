@@ -161,6 +161,13 @@ class _Worker(faust.Worker):
         """Logging is set up by whoever runs the process."""
 
 
+_BETWEEN = -2
+"""The generation of an app whose partitions are on their way: no message has it, so what is buffered is dropped.
+
+It is read again after the rebalance. Not the generation that was left: a group that is new at the broker counts from its
+first number again, and then everything of the next generation would be dropped, too.
+"""
+
 _LANE = 2
 """Batches that wait in a partition's lane.
 
@@ -200,7 +207,6 @@ class Streaming:
         self._make = make
         self._made: asyncio.Task[Handler] | None = None
         self._settled = asyncio.Event()
-        self._left: int | None = None
         self._idle = asyncio.Event()
         self._busy = 0
         self._lanes: dict[Any, asyncio.Queue[Any]] = {}
@@ -252,28 +258,28 @@ class Streaming:
                 if lane is None:
                     lane = self._lanes[message.tp] = asyncio.Queue(_LANE)
                     asyncio.ensure_future(self._work(lane, stream)).add_done_callback(self._lane_ended)
-                self._busy += 1
                 await lane.put(event)
 
     def _current(self, message: Any) -> bool:
-        return bool(message.generation_id == self.app.consumer_generation_id != self._left)
+        return bool(message.generation_id == self.app.consumer_generation_id)
 
     async def _work(self, lane: "asyncio.Queue[Any]", stream: Any) -> None:
         """Deal with the batches of one partition, in order. Nothing may leave this loop: Faust would acknowledge it."""
         while True:
             event = await lane.get()
-            try:
-                if self._current(event.message):
-                    # Faust lets the flow go on before it says what was assigned.
-                    await self._settled.wait()
+            # Faust lets the flow go on before it says what was assigned.
+            await self._settled.wait()
+            if self._current(event.message):
+                self._busy += 1
+                try:
                     handler = await self._handler()
                     await handler.handle(event.message.topic, event.message.partition, event.value)
                     await stream.ack(event)
-            except Exception as error:
-                self._fail(error)
-            self._busy -= 1
-            if not self._busy:
-                self._idle.set()
+                except Exception as error:
+                    self._fail(error)
+                self._busy -= 1
+                if not self._busy:
+                    self._idle.set()
             del event
 
     def _lane_ended(self, lane: "asyncio.Future[None]") -> None:
@@ -288,7 +294,7 @@ class Streaming:
 
     async def _drain(self) -> None:
         """Let the batches in hand end, for at most half of what the group allows for a rebalance."""
-        self._left = self.app.consumer_generation_id
+        self.app.consumer_generation_id = _BETWEEN
         self._settled.clear()
         self._idle.clear()
         try:
@@ -302,7 +308,6 @@ class Streaming:
         partitions = {TopicPartition(tp.topic, tp.partition) for tp in assigned}
         handler = await self._handler()
         ready = await handler.assigned(partitions, self.app.consumer_generation_id)
-        self._left = None
         self._settled.set()
         if ready:
             self._health.set_ready(True, f"{len(partitions)} partitions")

@@ -1,0 +1,108 @@
+"""What the transport commits: no more than is done, all that is done, and for no batch that went with its partition."""
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP
+
+from streams.record_batches import App, Consumer, RecordBatch
+
+LOG = TP("leap.student-log", 0)
+GENERATION = 4
+
+
+class Broker:
+    """Takes commits, or refuses them."""
+
+    def __init__(self) -> None:
+        self.refuses = False
+        self.committed: list[Mapping[TP, int]] = []
+
+    async def commit(self, offsets: Mapping[TP, int]) -> bool:
+        if not self.refuses:
+            self.committed.append(dict(offsets))
+        return not self.refuses
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return Broker()
+
+
+@pytest.fixture
+async def consumer(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Consumer:
+    app = App("test", broker=["leap://127.0.0.1:1"], store="memory://", web_enabled=False)
+    app.consumer_generation_id = GENERATION
+
+    async def deliver(message: Any) -> None:
+        delivered.append(message.offset)
+
+    async def nothing(_: Any) -> None:
+        """No rebalance is part of these tests."""
+
+    delivered: list[int] = []
+    made: Any = app.transport.create_consumer(
+        callback=deliver, on_partitions_revoked=nothing, on_partitions_assigned=nothing
+    )
+    made.delivered = delivered
+    monkeypatch.setattr(made, "_commit", broker.commit)
+    monkeypatch.setattr(made, "assignment", lambda: {LOG})
+    monkeypatch.setattr(app.topics, "acks_enabled_for", lambda _: True)
+    monkeypatch.setattr(type(app), "producer", SimpleNamespace(flush=_flush), raising=False)
+    return made  # type: ignore[no-any-return]
+
+
+async def _flush() -> None:
+    """Nothing of ours goes through Faust's producer."""
+
+
+async def deliver(consumer: Any, offset: int, generation: int = GENERATION) -> Any:
+    """Let a batch that ends at an offset reach the agent's stream; returns its message."""
+    consumer.app.consumer_generation_id, now = generation, consumer.app.consumer_generation_id
+    record = SimpleNamespace(topic=LOG.topic, partition=0, offset=offset, timestamp=0, timestamp_type=0)
+    message = consumer._to_message(LOG, RecordBatch(LOG, [record]))
+    consumer.app.consumer_generation_id = now
+    await consumer._note_and_deliver(message)
+    return message
+
+
+async def test_a_batch_is_committed_when_all_before_it_are_done(consumer: Any, broker: Broker) -> None:
+    """Three batches, the first and the last are done: only the first is committed, and everything once the second is."""
+    one, two, three = [await deliver(consumer, offset) for offset in (99, 199, 299)]
+
+    consumer.ack(one)
+    consumer.ack(three)
+    await consumer.commit()
+    assert broker.committed == [{LOG: 100}]
+    consumer.ack(two)
+    await consumer.commit()
+    assert broker.committed == [{LOG: 100}, {LOG: 300}]
+
+
+async def test_a_batch_of_a_generation_that_is_over_is_dropped_and_holds_nothing_up(
+    consumer: Any, broker: Broker
+) -> None:
+    """It was on its way when the partition went: nobody will acknowledge it, and what comes afterwards is committed."""
+    await deliver(consumer, 99, generation=GENERATION - 1)
+    new = await deliver(consumer, 199)
+
+    assert consumer.delivered == [199]
+    consumer.ack(new)
+    await consumer.commit()
+    assert broker.committed == [{LOG: 200}]
+
+
+async def test_a_commit_that_failed_is_tried_again_although_nothing_more_comes(consumer: Any, broker: Broker) -> None:
+    """The broker is away for a moment: the last batch of a quiet topic must not stay uncommitted."""
+    consumer.ack(await deliver(consumer, 99))
+    broker.refuses = True
+    await consumer.commit()
+    assert consumer._committed_offset[LOG] is None
+
+    broker.refuses = False
+    await consumer.commit()
+    assert broker.committed == [{LOG: 100}]
+    await consumer.commit()
+    assert broker.committed == [{LOG: 100}], "what is committed is not committed again"
