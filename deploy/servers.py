@@ -30,7 +30,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from secrets import randbelow
 from typing import ClassVar, Self
@@ -137,6 +137,15 @@ class Server(ABC):
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stop its process (SIGSTOP) for a while: it keeps its connections and answers nothing."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
 
     def restart(self, timeout: float = 60.0) -> str:
         """Stop it if it runs and start it on the same port and directory."""

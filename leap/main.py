@@ -44,6 +44,7 @@ COMMANDS = {
     "Develop": {
         "schemas": "Write what is made from the code: schemas, pages.",
         "bench": "Measure throughput and latency on this machine.",
+        "chaos": "Let faults strike, and check what is left.",
     },
 }
 """Every command by what it is for. The summaries stand here so that listing them need not import them all."""

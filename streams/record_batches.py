@@ -150,8 +150,8 @@ class Consumer(driver.Consumer):
     async def _note_and_deliver(self, message: Any) -> None:
         """Note a message just before it is delivered to the agent's stream.
 
-        One of the generation before may still be on its way here when its partition is gone. Nobody will deal with it, so
-        once noted it would hold up every commit of the partition, should it come back.
+        One of the generation before may still be on its way here when its partition is gone. Nobody will deal with it,
+        so once noted it would hold up every commit of the partition, should it come back.
         """
         if message.generation_id == self.app.consumer_generation_id:
             self._delivered[message.tp].append(message.offset)
@@ -167,7 +167,7 @@ class Consumer(driver.Consumer):
     def _new_offset(self, tp: TP) -> int | None:
         """Return one past the last message of the unbroken run of acknowledged ones, or None.
 
-        It is returned until there is a higher one: a commit that failed must be tried again, also when nothing more comes.
+        It is returned until there is a higher one: a commit that failed is tried again, also when nothing more comes.
         """
         delivered, acknowledged = self._delivered[tp], self._acked_index[tp]
         while delivered and delivered[0] in acknowledged:

@@ -164,8 +164,8 @@ class _Worker(faust.Worker):
 _BETWEEN = -2
 """The generation of an app whose partitions are on their way: no message has it, so what is buffered is dropped.
 
-It is read again after the rebalance. Not the generation that was left: a group that is new at the broker counts from its
-first number again, and then everything of the next generation would be dropped, too.
+It is read again after the rebalance. Not the generation that was left: a group that is new at the broker counts from
+its first number again, and then everything of the next generation would be dropped, too.
 """
 
 _LANE = 2

@@ -4,15 +4,20 @@
 
 The product knows nothing of this: the points are wrapped around its functions from here. At the nth pass of the point the
 process writes `mark` (a file, so that a test knows) and kills itself (SIGKILL), stops itself (SIGSTOP) or does what the
-point is about. With `wait`, passes count once that file is there. Points:
+point is about. With `wait`, passes count once that file is there. With `orders`, point, action and the rest come from that
+file, once it is there: so a process that runs can be told what is to happen to it. Points:
 
-* of engagement, in the order of a batch: `before-outputs`, `after-outputs`, `in-changelog` (a part of the changelog's
-  messages is delivered first), `after-changelog`, `before-ack`; with `only: close` passes count only for batches that
-  close a day
-* `in-recovery`: the changelog is read, nothing else done
+* of engagement, in the order of a batch: `before-outputs` (after the core), `in-outputs` (half of what it says is
+  delivered), `after-outputs`, `in-changelog` (a part of the changelog's messages is delivered first), `after-changelog`,
+  `before-ack`; with `only: close` passes count only for batches that close a day
+* `in-recovery`: the changelog is read, nothing else done; `in-rebalance`: partitions are assigned, nothing else done
 * `after-send` of intake or roster: everything is delivered, nothing acknowledged; `in-send`: one partition's part is
+* of the read model: `before-write` (a batch is read), `in-write` (it is in Redis, the progress is not)
 * `core`: the core raises for every activity whose count is 6666; `hang`: a batch never ends; `block`: the event loop is
   held for good
+
+`SKEW` in the environment puts the process's clock wrong by so many seconds. `DEFECT` takes one of the product's
+protections away (`tests/chaos/defects.py`).
 """
 
 import asyncio
@@ -36,23 +41,30 @@ class Fault:
 
     def __init__(
         self,
-        point: str,
         mark: str,
+        point: str = "",
         action: str = "kill",
         nth: int = 1,
         only: str = "",
         part: float = 0.5,
         wait: str = "",
         armed: bool = True,
+        orders: str = "",
     ) -> None:
         self.point, self.mark, self.action = point, Path(mark), action
         self.nth, self.only, self.part = nth, only, part
         self.wait = Path(wait) if wait else None
+        self.orders = Path(orders) if orders else None
         self.passes = 0
 
-    def due(self, *, closes: bool = False) -> bool:
-        """Count a pass; say whether it is the one."""
-        if (self.only == "close" and not closes) or (self.wait and not self.wait.exists()):
+    def due(self, point: str, *, closes: bool = False) -> bool:
+        """Count a pass of a point; say whether it is the one."""
+        if self.orders and self.orders.exists():
+            told = json.loads(self.orders.read_text())
+            self.orders.unlink()
+            self.point, self.action, self.nth = told["point"], told.get("action", "kill"), told.get("nth", 1)
+            self.only, self.part, self.passes = told.get("only", ""), told.get("part", 0.5), 0
+        if point != self.point or (self.only == "close" and not closes) or (self.wait and not self.wait.exists()):
             return False
         self.passes += 1
         return self.passes == self.nth
@@ -73,16 +85,24 @@ class Fault:
 def engagement(fault: Fault) -> None:
     """Wrap the points of the engagement role."""
     from agents import decide  # noqa: PLC0415
+    from agents import engagement as module  # noqa: PLC0415
     from agents.engagement import Engagement  # noqa: PLC0415
     from streams.column_table import Changelog  # noqa: PLC0415
 
     in_hand: contextvars.ContextVar[Any] = contextvars.ContextVar("in_hand", default=None)
     deliver, handle = Engagement._deliver, Engagement.handle
     write, recover, commit = Changelog.write, Changelog.recover, decide.Draft.commit
+    delivered = module.delivered
 
     def due(point: str) -> bool:
         effects = in_hand.get()
-        return fault.point == point and effects is not None and fault.due(closes=bool(effects.closed))
+        return effects is not None and fault.due(point, closes=bool(effects.closed))
+
+    async def delivered_with_faults(sent: Any) -> Any:
+        if sent and due("in-outputs"):
+            await delivered(sent[: (len(sent) + 1) // 2])
+            await fault.strikes()
+        return await delivered(sent)
 
     async def deliver_with_faults(self: Any, owned: Any, draft: Any, *rest: Any) -> None:
         in_hand.set(draft.effects)
@@ -112,15 +132,30 @@ def engagement(fault: Fault) -> None:
 
     async def recover_with_faults(self: Any) -> Any:
         latest = await recover(self)
-        if fault.point == "in-recovery" and fault.due():
+        if fault.due("in-recovery"):
             await fault.strikes(partition=self._partition, records=latest.records)
         return latest
 
+    module.delivered = delivered_with_faults  # type: ignore[assignment]
     Engagement._deliver = deliver_with_faults  # type: ignore[method-assign]
     Engagement.handle = handle_with_faults  # type: ignore[method-assign]
     Changelog.write = write_with_faults  # type: ignore[method-assign]
     Changelog.recover = recover_with_faults  # type: ignore[method-assign]
     decide.Draft.commit = commit_with_faults  # type: ignore[method-assign]
+
+
+def rebalancing(fault: Fault) -> None:
+    """Wrap the point of a rebalance."""
+    from streams.role import Streaming  # noqa: PLC0415
+
+    on_assigned = Streaming._on_assigned
+
+    async def on_assigned_with_faults(self: Any, *args: Any, **kwargs: Any) -> None:
+        if fault.due("in-rebalance"):
+            await fault.strikes()
+        await on_assigned(self, *args, **kwargs)
+
+    Streaming._on_assigned = on_assigned_with_faults  # type: ignore[method-assign]
 
 
 def core(_fault: Fault) -> None:
@@ -148,18 +183,44 @@ def sending(fault: Fault, role: str) -> None:
 
     async def handle_with_faults(self: Any, topic: str, number: int, records: Any) -> None:
         await handle(self, topic, number, records)
-        if fault.point == "after-send" and fault.due():
+        if fault.due("after-send"):
             await fault.strikes(partition=number, records=len(records))
 
     async def send_with_faults(self: Any, topic: str, partition: int, messages: Any) -> Any:
         sent = await send(self, topic, partition, messages)
-        if fault.point == "in-send" and topic.endswith(".student-log") and fault.due():
+        if topic.endswith(".student-log") and fault.due("in-send"):
             await producer.delivered(sent)
             await fault.strikes(partition=partition)
         return sent
 
     handler.handle = handle_with_faults
     producer.Producer.send = send_with_faults  # type: ignore[method-assign]
+
+
+def writing(fault: Fault) -> None:
+    """Wrap the point of the read model."""
+    from sinks.store import Store  # noqa: PLC0415
+
+    write, claim = Store.write, Store.claim
+
+    async def write_with_faults(self: Any, *args: Any) -> Any:
+        if fault.due("before-write"):
+            await fault.strikes()
+        return await write(self, *args)
+
+    async def claim_with_faults(self: Any, attempt: str, steps: Any) -> Any:
+        if fault.due("in-write"):
+            await fault.strikes()
+        return await claim(self, attempt, steps)
+
+    Store.write = write_with_faults  # type: ignore[method-assign]
+    Store.claim = claim_with_faults  # type: ignore[method-assign]
+
+
+def skew(seconds: float) -> None:
+    """Put the clock of this process wrong. The monotonic one goes on as it did."""
+    true = time.time
+    time.time = lambda: true() + seconds
 
 
 def held(fault: Fault, role: str) -> None:
@@ -171,7 +232,7 @@ def held(fault: Fault, role: str) -> None:
     handle = handler.handle
 
     async def never_ends(self: Any, topic: str, number: int, records: Any) -> None:
-        if fault.due():
+        if fault.due(fault.point):
             fault.mark.write_text(json.dumps({"partition": number}))
             if fault.point == "hang":
                 await asyncio.get_running_loop().create_future()
@@ -186,6 +247,12 @@ def main(role: str) -> int:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # die with the test that started us
     sys.path.insert(0, str(ROOT))
+    if seconds := os.environ.get("SKEW"):
+        skew(float(seconds))
+    if defect := os.environ.get("DEFECT"):
+        from tests.chaos import defects  # noqa: PLC0415
+
+        defects.plant(defect)
     if text := os.environ.get("FAULT"):
         fault = Fault(**json.loads(text))
         if fault.point in {"hang", "block"}:
@@ -194,8 +261,11 @@ def main(role: str) -> int:
             core(fault)
         elif role in {"intake", "roster"}:
             sending(fault, role)
+        elif role == "readmodel":
+            writing(fault)
         else:
             engagement(fault)
+            rebalancing(fault)
     from leap.logs import set_up  # noqa: PLC0415
     from leap.worker import run  # noqa: PLC0415
     from streams.settings import Settings  # noqa: PLC0415

@@ -1,0 +1,70 @@
+"""``leap chaos``: faults at random, and an independent check of what is left."""
+
+import asyncio
+import secrets
+import tempfile
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from leap.errors import CHECK_FAILED, OK, UNREACHABLE, CommandError
+from leap.terminal import err, out, print_json
+
+
+def chaos(
+    *,
+    faults: Annotated[int, Parameter(help="How many faults strike in all.")] = 40,
+    seed: Annotated[int | None, Parameter(help="Repeats the sequence of faults that was drawn by this number.")] = None,
+    only: Annotated[tuple[str, ...], Parameter(help="Draw only this fault (may be given more than once).")] = (),
+    list: Annotated[bool, Parameter(help="List the faults and end.")] = False,  # noqa: A002 - the option's name
+    json: Annotated[bool, Parameter(help="Print the outcome as one JSON document.")] = False,
+) -> int:
+    """Let faults strike a running installation at random, then check that nothing is lost, doubled or undone.
+
+    Starts Apache Kafka and Redis or Valkey of its own, keeps a crew of workers running, and sends events whose totals
+    stand in the students' ids, with repeats, late and bad ones, and day closes. Workers, broker and Redis are killed,
+    stopped, emptied and put back meanwhile. After each run of some faults a program of its own reads every topic and
+    Redis and holds them against plain calculations. Exit code 1: something is wrong; the seed repeats it.
+
+    Needs a checkout, Java and Maven. A fault takes about four seconds.
+
+    Example: `leap chaos --faults 100 --seed 7`
+    """
+    run = _module()
+    if list:
+        for fault in run.kinds.FAULTS:
+            out.print(fault.name)
+        return OK
+    unknown = set(only) - {fault.name for fault in run.kinds.FAULTS}
+    if unknown:
+        raise CommandError(f"--only {', '.join(sorted(unknown))}: no such fault; see: leap chaos --list")
+    if faults < 1:
+        raise CommandError("--faults: 1 or more")
+    if not run.kafka_available():
+        raise CommandError("leap chaos needs Java, and Maven to get Apache Kafka", UNREACHABLE)
+    chosen = secrets.randbelow(10_000) if seed is None else seed
+    err.print(f"seed {chosen}: leap chaos --faults {faults} --seed {chosen} repeats this")
+    with tempfile.TemporaryDirectory(prefix="leap-chaos-") as directory:
+        outcome = asyncio.run(run.chaos(Path(directory), faults, chosen, say=_say, only=only))
+    if json:
+        print_json(outcome.as_json())
+    else:
+        for name, value in outcome.as_json().items():
+            shown = "\n  ".join(["", *(f"{k}: {v}" for k, v in value.items())]) if isinstance(value, dict) else value
+            out.print(f"{name.replace('_', ' ')}: {shown}")
+    return OK if outcome.right else CHECK_FAILED
+
+
+def _say(text: str) -> None:
+    err.print(text, markup=False)
+
+
+def _module():  # type: ignore[no-untyped-def]
+    try:
+        return import_module("tests.chaos.run")
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.split(".")[0] != "tests":
+            raise CommandError(f"{error}: install the development packages with: make setup") from error
+        raise CommandError("tests/ is not here: run this in a checkout") from error

@@ -1,0 +1,427 @@
+"""Runs of the fault suite: real servers, a crew of workers, a workload, faults in a random order, and the check afterwards.
+
+    leap chaos --faults 40 --seed 7
+
+One seed gives one sequence of faults. A run has its own topics and its own Redis; what is common is the broker.
+"""
+
+import asyncio
+import contextlib
+import json
+import random
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deploy.servers import ApacheKafka, EmbeddedValkey, kafka_available
+from schemas import log
+from streams.settings import Role
+from tests.chaos import faults as kinds
+from tests.chaos.workload import Day, Workload, recorded, tomorrow
+from tests.integration.harness import ROOT, Event, Installation, Worker, noon
+
+BROKER = {
+    # Workers are taken for dead after two seconds, so that a run has many rebalances and little waiting.
+    "group.min.session.timeout.ms": "1000",
+    # The broker that comes back is let in when its former self has not been heard of for this long.
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
+    "log.cleaner.backoff.ms": "500",
+    "log.segment.delete.delay.ms": "1000",
+}
+GROUP = {"session_timeout": 2.0, "heartbeat": 0.4, "rebalance_timeout": 4.0, "start_timeout": 120.0}
+CREW: tuple[Role, ...] = ("roster", "intake", "intake", "engagement", "engagement", "readmodel", "readmodel")
+STUDENTS, EACH, PARTITIONS = 120, 12, 3
+FAULTS_A_RUN = 25
+_PAUSE = 0.1
+_DEFECTIVE = 78
+RECOVERY = 180.0
+"""Everything must be done so many seconds after the last fault."""
+
+
+class Crew:
+    """Keeps a number of workers a role running: whoever ends, for whatever reason, is started again."""
+
+    def __init__(self, system: Installation, roles: Sequence[Role], **environment: str) -> None:
+        self._system = system
+        self._environment = environment
+        self.roles = roles
+        self.workers: list[Worker] = []
+        self.ended: Counter[str] = Counter()
+        self._held: set[int] = set()
+        self._holding = False
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Start everybody and keep them running."""
+        self.workers = [self._start(role) for role in self.roles]
+        keeping = asyncio.create_task(self._keep())
+        try:
+            yield
+            if keeping.done():
+                keeping.result()
+        finally:
+            keeping.cancel()
+            await asyncio.wait([keeping])
+            for worker in self._system.workers:
+                worker.go_on()
+                worker.kill()
+
+    def _start(self, role: Role, **environment: str) -> Worker:
+        number = len(self._system.workers) + 1
+        orders = self._system.directory / f"{role}-{number}.orders"
+        return self._system.start(
+            role,
+            fault={"orders": str(orders)},
+            LEAP_POLL_RECORDS="60",
+            **{**self._environment, **environment},
+        )
+
+    async def _keep(self) -> None:
+        while True:
+            for place, worker in enumerate(self.workers):
+                if worker.running or place in self._held or self._holding:
+                    continue
+                code = worker.process.returncode
+                self.ended[f"{worker.role} {code}"] += 1
+                if code == _DEFECTIVE:
+                    raise AssertionError(f"a worker says that its configuration is wrong\n{worker.tail()}")
+                self.workers[place] = self._start(worker.role)
+            await asyncio.sleep(_PAUSE)
+
+    def of(self, role: Role) -> list[Worker]:
+        """Return the workers of a role."""
+        return [worker for worker in self.workers if worker.role == role]
+
+    def order(self, worker: Worker, **what: Any) -> None:
+        """Tell a running worker what is to happen to it at a point of its work."""
+        path = worker.log.with_suffix(".orders")
+        written = path.with_suffix(".new")
+        written.write_text(json.dumps(what))
+        written.rename(path)
+
+    async def replace(self, worker: Worker, **environment: str) -> Worker:
+        """End a worker in order and start one in its place, in another environment."""
+        place = self.workers.index(worker)
+        self._held.add(place)
+        worker.terminate()
+        await worker.ended()
+        self.workers[place] = self._start(worker.role, **environment)
+        self._held.discard(place)
+        return self.workers[place]
+
+    @contextlib.contextmanager
+    def holding(self):  # type: ignore[no-untyped-def]
+        """Start nobody again for a while."""
+        self._holding = True
+        try:
+            yield
+        finally:
+            self._holding = False
+
+    async def one_more(self, role: Role) -> Worker:
+        """Start one more worker of a role, which is not kept."""
+        return self._start(role)
+
+
+@dataclass
+class Struck:
+    """A fault that happened: when, how long it lasted, and after how long all that stood in the log then was in Redis."""
+
+    name: str
+    number: int
+    behind: int
+    recovery_seconds: float | None = None
+
+
+@dataclass
+class Outcome:
+    """What came of some runs."""
+
+    seed: int
+    runs: int = 0
+    events: int = 0
+    lost: int = 0
+    doubled: int = 0
+    undone: int = 0
+    unplanned_dead_letters: int = 0
+    recovery_seconds: list[float] = field(default_factory=list)
+    by_kind: Counter[str] = field(default_factory=Counter)
+    ended: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def right(self) -> bool:
+        """Whether every run was right."""
+        return not self.problems
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `leap chaos --json` prints."""
+        times = sorted(self.recovery_seconds)
+        return {
+            "faults": self.by_kind.total(),
+            "events": self.events,
+            "lost": self.lost,
+            "doubled": self.doubled,
+            "undone": self.undone,
+            "unplanned_dead_letters": self.unplanned_dead_letters,
+            "recovery_seconds_max": round(times[-1], 1) if times else None,
+            "recovery_seconds_median": round(times[len(times) // 2], 1) if times else None,
+            "seed": self.seed,
+            "runs": self.runs,
+            "by_kind": dict(self.by_kind.most_common()),
+            "ended": dict(self.ended.most_common()),
+            "problems": self.problems,
+        }
+
+
+class Servers:
+    """The broker and the Redis of a run, to be killed and started again."""
+
+    def __init__(self, directory: Path) -> None:
+        self.kafka = ApacheKafka(directory / "kafka", settings=BROKER, heap="512m")
+        # What Redis has is on its disk at once, so that killing it loses nothing; that it can lose is a fault of its own.
+        options = ("--appendonly", "yes", "--appendfsync", "everysec")
+        self.redis = EmbeddedValkey(directory / "redis", binary=shutil.which("redis-server"), options=options)
+
+    @contextlib.contextmanager
+    def running(self):  # type: ignore[no-untyped-def]
+        """Start both, stop both."""
+        with self.kafka, self.redis:
+            yield self
+
+
+class Run:
+    """One run: topics of its own, a crew, a workload, and faults."""
+
+    def __init__(self, servers: Servers, directory: Path, seed: int, say: Callable[[str], None], **given: Any) -> None:
+        self.servers = servers
+        self.directory = directory
+        self.seed = seed
+        self.chance = random.Random(seed)
+        self.say = say
+        self.struck: list[Struck] = []
+        self.now = 0.0
+        self._defect = given.pop("defect", "")
+        self._students = given.pop("students", STUDENTS)
+        self._days = given.pop("days", 4)
+        self._each = given.pop("each", EACH)
+        self._prefix = f"chaos{seed}-{time.time_ns() % 1_000_000}"
+        self._given = GROUP | {"partitions": PARTITIONS, "redis": f"{servers.redis.url}/0"} | given
+        self.work = Workload(seed, self._students, self._days, tomorrow(), each=self._each)
+        self.watching: list[asyncio.Task[None]] = []
+
+    async def play(self, chosen: Sequence[kinds.Fault]) -> None:
+        """Play the workload with these faults spread over it; returns when all of it is done."""
+        async with Installation(
+            self.servers.kafka.address, "apache", self._prefix, self.directory, **self._given
+        ) as system:
+            self.system = system
+            self.now = noon(self.work.first, 1).timestamp()
+            environment = {"DEFECT": self._defect} if self._defect else {}
+            self.crew = Crew(system, CREW, **environment)
+            async with self.crew.working(), system.ticking(system.clock(lambda: self.now)):
+                await system.enrol(self.work.ids, noon(self.work.first, 1), department="cs")
+                await system.caught_up("roster", "engagement", timeout=RECOVERY)
+                await self._strike_while_sending(list(chosen))
+                await self._settled()
+                await self._recovered_once_more()
+
+    async def _strike_while_sending(self, chosen: list[kinds.Fault]) -> None:
+        """Send the days in order, cut into as many shares as there are faults; each fault strikes within its share."""
+        shares = self._shares(len(chosen) + 1)
+        for number, (day, events, closes) in enumerate(shares):
+            self.now = max(self.now, noon(day.date, 12).timestamp())
+            sending = asyncio.create_task(self._trickle(day, events))
+            if number < len(chosen):
+                await self._strike(chosen[number], number)
+            await sending
+            if closes:
+                await self._close(day)
+
+    def _shares(self, n: int) -> list[tuple[Day, Sequence[Event], bool]]:
+        """Cut the days into `n` shares or a few more, none of which reaches over the end of a day."""
+        each = max(1, -(-n // len(self.work.days)))
+        found: list[tuple[Day, Sequence[Event], bool]] = []
+        for day in self.work.days:
+            size = max(1, -(-len(day.events) // each))
+            parts = [day.events[i : i + size] for i in range(0, len(day.events), size)] or [()]
+            found += [(day, part, part is parts[-1]) for part in parts]
+        return found
+
+    async def _trickle(self, day: Day, events: Sequence[Event], seconds: float = 1.5) -> None:
+        """Send a share in small portions; the day's moves and bad records with its first."""
+        if events and events[0] is day.events[0]:
+            for student, department in day.moves:
+                await self._insist(
+                    lambda s=student, d=department: self.system.enrol([s], noon(day.date, 2), department=d)
+                )
+            topic, at = self.system.topics.source("events").name, self.system.at(noon(day.date, 2))
+            await self._insist(lambda: self.system.send_raw(topic, 0, [(None, value, at) for value in day.bad]))
+        portions = [events[i : i + 10] for i in range(0, len(events), 10)]
+        for portion in portions:
+            for when in {recorded(event, day.date) for event in portion}:
+                some = [event for event in portion if recorded(event, day.date) == when]
+                await self._insist(lambda some=some, when=when: self.system.send(some, when))
+            await asyncio.sleep(seconds / len(portions))
+
+    async def _insist(self, send: Callable[[], Any]) -> None:
+        """Send, as a source does that has been told of a failure: an idempotent producer that goes on until it is taken."""
+        await send()
+
+    async def _strike(self, fault: kinds.Fault, number: int) -> None:
+        """Let a fault happen, in the middle of work."""
+        await asyncio.sleep(self.chance.uniform(0.0, 1.0))
+        self.say(f"{fault.name}")
+        struck = Struck(fault.name, number, 0)
+        await fault.strike(self, self.chance)
+        struck.behind = await self._left()
+        assert struck.behind > 0 or number < len(self.work.days), "everything was done before the fault"
+        self.struck.append(struck)
+        self.watching.append(asyncio.create_task(self._time_recovery(struck)))
+
+    async def _left(self) -> int:
+        """Return how much is left to do at this moment: records behind in any role, or not sent yet."""
+        with contextlib.suppress(Exception):
+            return sum([await self.system.behind(role) for role in ("roster", "intake", "engagement")]) or 1
+        return 1  # the broker does not answer, so nothing can have been finished
+
+    async def _time_recovery(self, struck: Struck) -> None:
+        """Take the time from a fault until engagement has passed all that its log had then."""
+        began = time.monotonic()
+        partitions = await self.system.offsets.partitions([self.system.topics.student_log.name])
+        wanted = await self.system.offsets.ends(partitions)
+        while True:
+            with contextlib.suppress(Exception):
+                done = await self.system.offsets.committed(self.system.settings.group("engagement"), partitions)
+                if all(done.get(tp, 0) >= end for tp, end in wanted.items()):
+                    break
+            await asyncio.sleep(0.2)
+        struck.recovery_seconds = time.monotonic() - began
+
+    async def _close(self, day: Day) -> None:
+        """Let a day's end come, and wait until the clock has closed it everywhere."""
+        self.now = noon(day.date, 0).timestamp() + 86_400 + self.system.settings.close_grace + 1
+        iso = day.date.isoformat()
+
+        async def closed() -> bool:
+            records = await self.system.read(self.system.topics.student_log.name)
+            found = {
+                record.partition
+                for record in records
+                if isinstance(decoded := log.decode(record.value or b""), log.DayClosed) and decoded.day == iso
+            }
+            return len(found) == self.system.settings.partitions
+
+        await self.system.until(closed, f"the clock closes {iso}", RECOVERY, every=0.5)
+
+    async def _settled(self) -> None:
+        """Wait until every role has done everything, and the read model too."""
+        await self.system.caught_up("roster", "intake", "engagement", timeout=RECOVERY)
+        await self._in_redis()
+        await asyncio.wait_for(asyncio.gather(*self.watching), RECOVERY)
+
+    async def _recovered_once_more(self) -> None:
+        """Let engagement recover once more: what a zombie undid on the changelog is put right by then at the latest."""
+        for worker in self.crew.of("engagement"):
+            await self.crew.replace(worker)
+
+        async def ready() -> bool:
+            return all([(await worker.get("/ready"))[0] == 200 for worker in self.crew.of("engagement")])
+
+        await self.system.until(ready, "engagement has recovered once more", RECOVERY)
+        await self._in_redis()
+
+    async def _in_redis(self) -> None:
+        """Wait until the read model's progress is at the end of everything."""
+        import redis.asyncio as redis  # noqa: PLC0415 - named here as everywhere else in the tests
+
+        topics = self.system.topics
+        names = [topic.name for topic in (topics.engagement, topics.days, topics.ratings, topics.alerts)]
+        key = f"{self._prefix}:progress"
+        client: Any = redis.Redis.from_url(self.system.settings.redis, decode_responses=True)
+
+        async def done() -> bool:
+            with contextlib.suppress(redis.RedisError, OSError):
+                held = await client.hgetall(key)
+                ends = await self.system.offsets.ends(await self.system.offsets.partitions(names))
+                return all(
+                    held.get(f"{tp.topic}-{tp.partition}", "").endswith(f":{end}") for tp, end in ends.items() if end
+                )
+            return False
+
+        async with client:
+            await self.system.until(done, "the read model has everything", RECOVERY, every=0.3)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the check needs to know of this run."""
+        return {
+            "kafka": self.servers.kafka.address,
+            "prefix": self._prefix,
+            "directory": str(self.directory),
+            "settings": self._given,
+            "seed": self.seed,
+            "students": self._students,
+            "days": self._days,
+            "first": self.work.first.isoformat(),
+            "each": self._each,
+        }
+
+
+async def check(run: Run) -> dict[str, Any]:
+    """Let a process of its own judge a run; returns its report."""
+    file = run.directory / "run.json"
+    file.write_text(json.dumps(run.describe()))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.chaos.verify", str(file), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    printed, _ = await process.communicate()
+    if not printed.strip():
+        raise AssertionError(f"the check of seed {run.seed} ended with code {process.returncode} and said nothing")
+    report: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    return report
+
+
+async def chaos(
+    directory: Path, faults: int, seed: int, *, say: Callable[[str], None], only: Sequence[str] = (), **given: Any
+) -> Outcome:
+    """Run after run until so many faults have struck; each run is checked. Ends at the first run that is not right."""
+    outcome = Outcome(seed)
+    chance = random.Random(seed)
+    choice = [fault for fault in kinds.FAULTS if not only or fault.name in only]
+    servers = Servers(directory)
+    with servers.running():
+        while outcome.by_kind.total() < faults:
+            number = outcome.runs
+            left = faults - outcome.by_kind.total()
+            chosen = kinds.draw(chance, choice, min(FAULTS_A_RUN, left))
+            place = directory / f"run-{number}"
+            place.mkdir()
+            run = Run(servers, place, seed * 1000 + number, say, **given)
+            began = time.monotonic()
+            await run.play(chosen)
+            report = await check(run)
+            outcome.runs += 1
+            outcome.events += report["events"]
+            for name in ("lost", "doubled", "undone", "unplanned_dead_letters"):
+                setattr(outcome, name, getattr(outcome, name) + report[name])
+            outcome.by_kind.update(struck.name for struck in run.struck)
+            outcome.ended.update(run.crew.ended)
+            outcome.recovery_seconds += [s.recovery_seconds for s in run.struck if s.recovery_seconds is not None]
+            say(
+                f"run {number + 1}: {len(run.struck)} faults, {report['events']} events in {time.monotonic() - began:.0f} s"
+            )
+            if report["problems"]:
+                outcome.problems += [f"seed {run.seed}: {problem}" for problem in report["problems"]]
+                break
+            shutil.rmtree(place)
+    return outcome
+
+
+__all__ = ["Outcome", "Run", "Servers", "asdict", "chaos", "check", "kafka_available"]
