@@ -15,8 +15,11 @@ from agents.decide import Context
 from agents.engagement import Engagement
 from agents.roster import Roster
 from leap import __version__
+from leap.connect import safe_url
 from schemas.policy import PolicyError, PolicySet, read_policies
 from sinks.dead_letters import DeadLetters
+from sinks.read_model import ReadModel
+from sinks.store import RedisDownError, RedisRefusedError, Store, connect
 from streams import metrics
 from streams.admin import Offsets, TopicsError, admin, check_topics
 from streams.clock import Clock
@@ -58,8 +61,8 @@ def run(role: Role, settings: Settings) -> int:
         return EXIT_CONFIG
     logger.info("%s: metrics and probes on port %d", role, probes.port)
     try:
-        asyncio.run(reach(settings))
-    except (TopicsError, ConfigError) as error:
+        asyncio.run(reach(settings, role))
+    except (TopicsError, ConfigError, RedisRefusedError) as error:
         print(f"leap worker {role}: {error}", file=sys.stderr)
         return EXIT_CONFIG
     except UnreachableError as error:
@@ -100,8 +103,8 @@ class UnreachableError(Exception):
     """Kafka or Redis did not answer in time; the message has the address."""
 
 
-async def reach(settings: Settings) -> None:
-    """Wait until Kafka answers, then check the topics.
+async def reach(settings: Settings, role: Role) -> None:
+    """Wait until Kafka answers, then check the topics; for the read model wait until Redis answers, too.
 
     Raises:
         UnreachableError: it did not answer within ``start_timeout``.
@@ -119,6 +122,8 @@ async def reach(settings: Settings) -> None:
             logger.warning("waiting for Kafka at %s (%s)", settings.kafka, type(error).__name__)
             await asyncio.sleep(1.0)
     await check_topics(settings)
+    if role == "readmodel":
+        await _reach_redis(settings)
 
 
 def _maker(role: Role, settings: Settings, policies: PolicySet, health: Health) -> Callable[[], Awaitable[Handler]]:
@@ -162,10 +167,37 @@ async def _clock(settings: Settings, policies: PolicySet, health: Health) -> int
 
 
 async def _read_model(settings: Settings, health: Health) -> int:
-    from sinks.read_model import ReadModel  # noqa: PLC0415 - Redis only where it is used
-
     model = ReadModel(settings, health)
     return await _until_signal(model.run(), health)
+
+
+async def _reach_redis(settings: Settings) -> None:
+    """Wait until Redis answers. Later on the read model waits for it as long as it takes; at start it may be misnamed.
+
+    Raises:
+        UnreachableError: it did not answer within ``start_timeout``.
+        RedisRefusedError: wrong credentials, or a user without the rights.
+        ConfigError: the URL is none.
+    """
+    where = safe_url(settings.redis)
+    deadline = time.monotonic() + settings.start_timeout
+    try:
+        redis = connect(settings, "start")
+    except ValueError as error:
+        raise ConfigError(f"LEAP_REDIS: {where}: {error}") from error
+    try:
+        while True:
+            try:
+                await Store(settings, redis).positions([])
+                break
+            except RedisDownError as error:
+                if time.monotonic() > deadline:
+                    msg = f"no Redis at {where} after {settings.start_timeout:.0f} s ({type(error.__cause__).__name__})"
+                    raise UnreachableError(msg) from error
+                logger.warning("waiting for Redis at %s (%s)", where, type(error.__cause__).__name__)
+                await asyncio.sleep(1.0)
+    finally:
+        await redis.aclose()
 
 
 async def _until_signal(work: Awaitable[None], health: Health) -> int:

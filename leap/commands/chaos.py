@@ -5,10 +5,11 @@ import secrets
 import tempfile
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from deploy.servers import kafka_available
 from leap.errors import CHECK_FAILED, OK, UNREACHABLE, CommandError
 from leap.terminal import err, out, print_json
 
@@ -42,7 +43,7 @@ def chaos(
         raise CommandError(f"--only {', '.join(sorted(unknown))}: no such fault; see: leap chaos --list")
     if faults < 1:
         raise CommandError("--faults: 1 or more")
-    if not run.kafka_available():
+    if not kafka_available():
         raise CommandError("leap chaos needs Java, and Maven to get Apache Kafka", UNREACHABLE)
     chosen = secrets.randbelow(10_000) if seed is None else seed
     err.print(f"seed {chosen}: leap chaos --faults {faults} --seed {chosen} repeats this")
@@ -61,7 +62,7 @@ def _say(text: str) -> None:
     err.print(text, markup=False)
 
 
-def _module():  # type: ignore[no-untyped-def]
+def _module() -> Any:
     try:
         return import_module("tests.chaos.run")
     except ModuleNotFoundError as error:

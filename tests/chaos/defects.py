@@ -3,6 +3,7 @@
 A worker process plants one from its environment (`DEFECT`); the product itself knows nothing of this.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +29,6 @@ def acknowledge_before_the_changelog() -> None:
     from streams import role  # noqa: PLC0415
 
     handle = Engagement.handle
-    import asyncio  # noqa: PLC0415
 
     async def early(self: Any, topic: str, number: int, records: Any) -> None:
         # The batch is dealt with behind the caller's back, who acknowledges at once.
@@ -45,7 +45,7 @@ def acknowledge_before_the_changelog() -> None:
             role.end_process(70, f"engagement: {task.exception()!r}")
 
     _tasks: set[Any] = set()
-    Engagement.handle = early  # type: ignore[method-assign]
+    Engagement.handle = early  # type: ignore[method-assign,assignment]
 
 
 @_defect

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import random
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -40,15 +41,13 @@ def fault(name: str, weight: int = 2) -> Callable[[Strike], Strike]:
     return register
 
 
-def draw(chance: random.Random, among: Sequence[Fault], n: int) -> list[Fault]:
-    """Draw so many faults: every kind comes before one is repeated by weight, as far as there is room."""
-    if n >= len(among):
-        once = list(among)
-        more = chance.choices(among, [f.weight for f in among], k=n - len(once))
-        chosen = [*once, *more]
-        chance.shuffle(chosen)
-        return chosen
-    return chance.choices(among, [f.weight for f in among], k=n)
+def deal(chance: random.Random, among: Sequence[Fault]) -> Iterator[Fault]:
+    """Deal faults for ever: first every kind once, in a random order, then by weight."""
+    once = list(among)
+    chance.shuffle(once)
+    yield from once
+    while True:
+        yield from chance.choices(among, [fault.weight for fault in among])
 
 
 # -- workers ------------------------------------------------------------------------------------------------------------
@@ -98,16 +97,14 @@ def at_point(role: Role, point: str, action: str, **what: Any) -> Fault:
 
     async def strike(run: Any, chance: random.Random) -> None:
         worker = _any(run, role, chance)
-        order = {"nth": chance.choice([1, 1, 2]), "part": chance.random()} | what
+        asleep = run.system.settings.session_timeout * chance.uniform(1.2, 2.0)
+        order = {"nth": chance.choice([1, 1, 2]), "part": chance.random(), "seconds": asleep} | what
         run.crew.order(worker, action=action, point=point, **order)
         # Another fault may have been quicker, or the point is not passed soon.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):
                 while worker.running and worker.struck is None:  # noqa: ASYNC110 - the process tells nobody
                     await asyncio.sleep(0.05)
-        if action == "stop" and worker.running and worker.struck is not None:
-            await asyncio.sleep(run.system.settings.session_timeout * chance.uniform(1.2, 2.0))
-            worker.go_on()
 
     return Fault(f"{role}: {'kill -9' if action == 'kill' else 'STOP, then CONT'} {point}", strike)
 
@@ -208,6 +205,24 @@ async def _alter(run: Any, configs: dict[str, dict[str, str]]) -> None:
         )
     finally:
         await client.close()
+
+
+@fault("disk full", weight=1)
+async def _disk_full(run: Any, chance: random.Random) -> None:
+    """Broker and Redis share the disk: one ends when it cannot write, the other one refuses writes."""
+    filler = run.servers.disk / "filler"
+    await asyncio.to_thread(_fill, filler)
+    await asyncio.sleep(chance.uniform(1.0, 4.0))
+    filler.unlink()
+    await asyncio.to_thread(run.servers.kafka.start)
+    await asyncio.to_thread(run.servers.redis.start)
+
+
+def _fill(file: Path) -> None:
+    block = bytes(1 << 20)
+    with file.open("wb", buffering=0) as out, contextlib.suppress(OSError):
+        while out.write(block):
+            pass
 
 
 # -- Redis ----------------------------------------------------------------------------------------------------------------

@@ -8,18 +8,21 @@ One seed gives one sequence of faults. A run has its own topics and its own Redi
 import asyncio
 import contextlib
 import json
+import os
 import random
 import shutil
+import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from deploy.servers import ApacheKafka, EmbeddedValkey, kafka_available
+from deploy.servers import ApacheKafka, EmbeddedValkey
 from schemas import log
 from streams.settings import Role
 from tests.chaos import faults as kinds
@@ -39,6 +42,7 @@ GROUP = {"session_timeout": 2.0, "heartbeat": 0.4, "rebalance_timeout": 4.0, "st
 CREW: tuple[Role, ...] = ("roster", "intake", "intake", "engagement", "engagement", "readmodel", "readmodel")
 STUDENTS, EACH, PARTITIONS = 120, 12, 3
 FAULTS_A_RUN = 25
+DISK = "size=768m"
 _PAUSE = 0.1
 _DEFECTIVE = 78
 RECOVERY = 180.0
@@ -185,16 +189,32 @@ class Servers:
     """The broker and the Redis of a run, to be killed and started again."""
 
     def __init__(self, directory: Path) -> None:
-        self.kafka = ApacheKafka(directory / "kafka", settings=BROKER, heap="512m")
+        self.disk = directory / "disk"
+        self.disk.mkdir()
+        # A file system of their own, so that it can be full. Only root may mount one.
+        self._mounted = os.geteuid() == 0 and _run("mount", "-t", "tmpfs", "-o", DISK, "tmpfs", str(self.disk))
+        self.kafka = ApacheKafka(self.disk / "kafka", settings=BROKER, heap="512m")
         # What Redis has is on its disk at once, so that killing it loses nothing; that it can lose is a fault of its own.
         options = ("--appendonly", "yes", "--appendfsync", "everysec")
-        self.redis = EmbeddedValkey(directory / "redis", binary=shutil.which("redis-server"), options=options)
+        self.redis = EmbeddedValkey(self.disk / "redis", binary=shutil.which("redis-server"), options=options)
 
     @contextlib.contextmanager
     def running(self):  # type: ignore[no-untyped-def]
         """Start both, stop both."""
-        with self.kafka, self.redis:
-            yield self
+        try:
+            with self.kafka, self.redis:
+                yield self
+        finally:
+            if self._mounted:
+                _run("umount", "--lazy", str(self.disk))
+
+    def can(self, fault: kinds.Fault) -> bool:
+        """Whether a fault can be had here."""
+        return self._mounted or fault.name != "disk full"
+
+
+def _run(*command: str) -> bool:
+    return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
 class Run:
@@ -256,24 +276,20 @@ class Run:
         return found
 
     async def _trickle(self, day: Day, events: Sequence[Event], seconds: float = 1.5) -> None:
-        """Send a share in small portions; the day's moves and bad records with its first."""
+        """Send a share in small portions; the day's moves and bad records with its first.
+
+        A source that is told of a failure would send again; the producer does so by itself for as long as a broker is away.
+        """
         if events and events[0] is day.events[0]:
             for student, department in day.moves:
-                await self._insist(
-                    lambda s=student, d=department: self.system.enrol([s], noon(day.date, 2), department=d)
-                )
+                await self.system.enrol([student], noon(day.date, 2), department=department)
             topic, at = self.system.topics.source("events").name, self.system.at(noon(day.date, 2))
-            await self._insist(lambda: self.system.send_raw(topic, 0, [(None, value, at) for value in day.bad]))
+            await self.system.send_raw(topic, 0, [(None, value, at) for value in day.bad])
         portions = [events[i : i + 10] for i in range(0, len(events), 10)]
         for portion in portions:
             for when in {recorded(event, day.date) for event in portion}:
-                some = [event for event in portion if recorded(event, day.date) == when]
-                await self._insist(lambda some=some, when=when: self.system.send(some, when))
+                await self.system.send([event for event in portion if recorded(event, day.date) == when], when)
             await asyncio.sleep(seconds / len(portions))
-
-    async def _insist(self, send: Callable[[], Any]) -> None:
-        """Send, as a source does that has been told of a failure: an idempotent producer that goes on until it is taken."""
-        await send()
 
     async def _strike(self, fault: kinds.Fault, number: int) -> None:
         """Let a fault happen, in the middle of work."""
@@ -394,13 +410,14 @@ async def chaos(
     """Run after run until so many faults have struck; each run is checked. Ends at the first run that is not right."""
     outcome = Outcome(seed)
     chance = random.Random(seed)
-    choice = [fault for fault in kinds.FAULTS if not only or fault.name in only]
     servers = Servers(directory)
+    choice = [fault for fault in kinds.FAULTS if fault.name in only or (not only and servers.can(fault))]
+    dealt = kinds.deal(chance, choice)
     with servers.running():
         while outcome.by_kind.total() < faults:
             number = outcome.runs
             left = faults - outcome.by_kind.total()
-            chosen = kinds.draw(chance, choice, min(FAULTS_A_RUN, left))
+            chosen = list(islice(dealt, min(FAULTS_A_RUN, left)))
             place = directory / f"run-{number}"
             place.mkdir()
             run = Run(servers, place, seed * 1000 + number, say, **given)
@@ -422,6 +439,3 @@ async def chaos(
                 break
             shutil.rmtree(place)
     return outcome
-
-
-__all__ = ["Outcome", "Run", "Servers", "asdict", "chaos", "check", "kafka_available"]

@@ -215,12 +215,12 @@ async def _read_model(report: Report, found: Topics, system: Installation, clien
     """Last rating event = state = Redis, a student each; days and alerts are the newest; lists hold who they should."""
     topics, keys = system.topics, Keys(system.settings.prefix)
     ratings = _newest(found.said[topics.ratings.name], lambda body: body["student"])
-    days = _newest(found.said[topics.days.name], lambda body: (body.get("student"), body["day"]))
+    closed = [record for record in found.said[topics.days.name] if record.headers["ce_type"] == b"leap.day.v1"]
+    days = _newest(closed, lambda body: (body["student"], body["day"]))
     alerts = _newest(found.said[topics.alerts.name], lambda body: (body["student"], body["alert"]))
     held: defaultdict[str, dict[str, dict[str, int]]] = defaultdict(lambda: {"days": {}, "alerts": {}})
     for (student, day), body in days.items():
-        if student:
-            held[student]["days"][day] = body["version"]
+        held[student]["days"][day] = body["version"]
     for (student, alert), body in alerts.items():
         held[student]["alerts"][alert] = body["version"]
     wrong, older = [], 0

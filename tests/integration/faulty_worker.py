@@ -26,6 +26,7 @@ import ctypes
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -50,11 +51,13 @@ class Fault:
         wait: str = "",
         armed: bool = True,
         orders: str = "",
+        seconds: float = 0.0,
     ) -> None:
         self.point, self.mark, self.action = point, Path(mark), action
         self.nth, self.only, self.part = nth, only, part
         self.wait = Path(wait) if wait else None
         self.orders = Path(orders) if orders else None
+        self.seconds = seconds
         self.passes = 0
 
     def due(self, point: str, *, closes: bool = False) -> bool:
@@ -64,6 +67,7 @@ class Fault:
             self.orders.unlink()
             self.point, self.action, self.nth = told["point"], told.get("action", "kill"), told.get("nth", 1)
             self.only, self.part, self.passes = told.get("only", ""), told.get("part", 0.5), 0
+            self.seconds = told.get("seconds", 0.0)
         if point != self.point or (self.only == "close" and not closes) or (self.wait and not self.wait.exists()):
             return False
         self.passes += 1
@@ -75,10 +79,12 @@ class Fault:
         self.strike(**what)
 
     def strike(self, **what: Any) -> None:
-        """Leave the mark, then do it. A stopped process goes on from here when it is continued."""
+        """Leave the mark, then do it. A stopped process goes on from here when it is continued: after `seconds`, if any."""
         written = self.mark.with_suffix(".new")
         written.write_text(json.dumps({"pass": self.passes, **what}))
         written.rename(self.mark)
+        if self.action == "stop" and self.seconds:
+            subprocess.Popen(["sh", "-c", f"sleep {self.seconds}; kill -CONT {os.getpid()}"])
         os.kill(os.getpid(), {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[self.action])
 
 

@@ -33,6 +33,17 @@ async def test_without_a_broker_a_worker_names_the_address_and_ends(install: Ins
         assert f"no Kafka at {nowhere} after 2 s" in last_words(worker)
 
 
+async def test_without_redis_the_read_model_names_the_address_and_ends(install: Install) -> None:
+    """The same, and the address comes without the password."""
+    port = free_port()
+    system = await install(redis=f"redis://leap-writer:hidden@127.0.0.1:{port}/0")
+    worker = system.start("readmodel", LEAP_START_TIMEOUT="2")
+
+    assert await worker.ended(60) == UNAVAILABLE
+    assert f"no Redis at redis://127.0.0.1:{port}/0 after 2 s" in last_words(worker)
+    assert "hidden" not in worker.log.read_text()
+
+
 async def test_settings_that_cannot_work_end_a_worker_with_what_they_should_be(install: Install) -> None:
     """Missing topics, another number of partitions, no hash key, no policy, none in force: each exits with 78."""
     system = await install()
@@ -51,6 +62,7 @@ async def test_settings_that_cannot_work_end_a_worker_with_what_they_should_be(i
         ),
         (system.start("intake", LEAP_HASH_KEY=None, LEAP_PROFILE="apache"), ["LEAP_HASH_KEY"]),
         (system.start("intake", LEAP_HASH_KEY="", LEAP_PROFILE="apache"), ["LEAP_HASH_KEY"]),
+        (system.start("readmodel", LEAP_REDIS="127.0.0.1:6379"), ["LEAP_REDIS", "127.0.0.1:6379"]),
         (system.start("intake", LEAP_SOURCES='["events", "moodel"]'), ["no adapter for moodel", "events"]),
         (system.start("engagement", LEAP_POLICIES=str(system.directory / "none")), ["none", "cannot be read"]),
         (system.start("engagement", LEAP_POLICIES=str(broken)), ["broken.toml", "activities.moodle_login.weight"]),
