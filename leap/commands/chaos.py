@@ -1,8 +1,11 @@
 """``leap chaos``: faults at random, and an independent check of what is left."""
 
 import asyncio
+import contextlib
 import secrets
+import subprocess
 import tempfile
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +13,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from deploy.servers import kafka_available
+from leap.commands.schemas import ROOT
 from leap.errors import CHECK_FAILED, OK, UNREACHABLE, CommandError
 from leap.terminal import err, out, print_json
 
@@ -19,6 +23,9 @@ def chaos(
     faults: Annotated[int, Parameter(help="How many faults strike in all.")] = 40,
     seed: Annotated[int | None, Parameter(help="Repeats the sequence of faults that was drawn by this number.")] = None,
     only: Annotated[tuple[str, ...], Parameter(help="Draw only this fault (may be given more than once).")] = (),
+    beside: Annotated[
+        str | None, Parameter(help="A commit or tag: workers of that version join those of this one for a while.")
+    ] = None,
     list: Annotated[bool, Parameter(help="List the faults and end.")] = False,  # noqa: A002 - the option's name
     json: Annotated[bool, Parameter(help="Print the outcome as one JSON document.")] = False,
 ) -> int:
@@ -47,8 +54,10 @@ def chaos(
         raise CommandError("leap chaos needs Java, and Maven to get Apache Kafka", UNREACHABLE)
     chosen = secrets.randbelow(10_000) if seed is None else seed
     err.print(f"seed {chosen}: leap chaos --faults {faults} --seed {chosen} repeats this")
-    with tempfile.TemporaryDirectory(prefix="leap-chaos-") as directory:
-        outcome = asyncio.run(run.chaos(Path(directory), faults, chosen, say=_say, only=only))
+    with tempfile.TemporaryDirectory(prefix="leap-chaos-") as directory, _checkout(beside, Path(directory)) as other:
+        place = Path(directory) / "runs"
+        place.mkdir()
+        outcome = asyncio.run(run.chaos(place, faults, chosen, say=_say, only=only, beside=other))
     if json:
         print_json(outcome.as_json())
     else:
@@ -56,6 +65,28 @@ def chaos(
             shown = "\n  ".join(["", *(f"{k}: {v}" for k, v in value.items())]) if isinstance(value, dict) else value
             out.print(f"{name.replace('_', ' ')}: {shown}")
     return OK if outcome.right else CHECK_FAILED
+
+
+@contextlib.contextmanager
+def _checkout(commit: str | None, directory: Path) -> Iterator[Path | None]:
+    """Check another version out, beside this one."""
+    if commit is None:
+        yield None
+        return
+    where = directory / "beside"
+    git = ["git", "-C", str(ROOT), "worktree"]
+    done = subprocess.run(
+        [*git, "add", "--detach", str(where), commit],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise CommandError(f"--beside {commit}: {done.stderr.strip()}")
+    try:
+        yield where
+    finally:
+        subprocess.run([*git, "remove", "--force", str(where)], check=False)
 
 
 def _say(text: str) -> None:

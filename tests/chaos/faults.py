@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 import shutil
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +101,8 @@ def at_point(role: Role, point: str, action: str, **what: Any) -> Fault:
         asleep = run.system.settings.session_timeout * chance.uniform(1.2, 2.0)
         order = {"nth": chance.choice([1, 1, 2]), "part": chance.random(), "seconds": asleep} | what
         run.crew.order(worker, action=action, point=point, **order)
+        if action == "stop":
+            run.awake_at = max(run.awake_at, time.monotonic() + _PATIENCE + order["seconds"] + 2.0)
         # Another fault may have been quicker, or the point is not passed soon.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):
@@ -154,6 +157,18 @@ async def _moved(run: Any, chance: random.Random) -> None:
     more = await run.crew.one_more("engagement")
     await asyncio.sleep(chance.uniform(2.0, 4.0))
     more.terminate()
+
+
+async def _beside(run: Any, chance: random.Random) -> None:
+    role: Role = chance.choice(["roster", "intake", "engagement", "readmodel"])
+    other = await run.crew.one_more(role, run.beside)
+    await asyncio.sleep(chance.uniform(4.0, 8.0))
+    assert other.running or other.process.returncode == 70, f"the other version could not work\n{other.tail()}"
+    other.terminate()
+
+
+BESIDE = Fault("a worker of another version beside these", _beside, weight=3)
+"""Only where there is another checkout."""
 
 
 @fault("a worker's clock an hour wrong")

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from deploy.servers import ApacheKafka, EmbeddedValkey
 from schemas import log
 from streams.settings import Role
 from tests.chaos import faults as kinds
-from tests.chaos.workload import Day, Workload, recorded, tomorrow
+from tests.chaos.workload import ANCIENT, Day, Workload, recorded, tomorrow
 from tests.integration.harness import ROOT, Event, Installation, Worker, noon
 
 BROKER = {
@@ -83,6 +84,7 @@ class Crew:
         return self._system.start(
             role,
             fault={"orders": str(orders)},
+            root=ROOT,
             LEAP_POLL_RECORDS="60",
             **{**self._environment, **environment},
         )
@@ -129,9 +131,13 @@ class Crew:
         finally:
             self._holding = False
 
-    async def one_more(self, role: Role) -> Worker:
-        """Start one more worker of a role, which is not kept."""
-        return self._start(role)
+    async def one_more(self, role: Role, root: Path | None = None) -> Worker:
+        """Start one more worker of a role, of this checkout or another, which is not kept."""
+        if root is None:
+            return self._start(role)
+        worker = self._system.start(role, root=root, LEAP_POLL_RECORDS="60")
+        worker.may_end = True
+        return worker
 
 
 @dataclass
@@ -229,16 +235,20 @@ class Run:
         self.struck: list[Struck] = []
         self.now = 0.0
         self._defect = given.pop("defect", "")
+        self.beside: Path | None = given.pop("beside", None)
         self._students = given.pop("students", STUDENTS)
         self._days = given.pop("days", 4)
         self._each = given.pop("each", EACH)
+        self._ancient = given.pop("ancient", ANCIENT)
         self._prefix = f"chaos{seed}-{time.time_ns() % 1_000_000}"
         self._given = GROUP | {"partitions": PARTITIONS, "redis": f"{servers.redis.url}/0"} | given
-        self.work = Workload(seed, self._students, self._days, tomorrow(), each=self._each)
+        self.work = Workload(seed, self._students, self._days, tomorrow(), each=self._each, ancient=self._ancient)
         self.watching: list[asyncio.Task[None]] = []
+        self.awake_at = 0.0
+        """When the last of the workers that were told to stop for a while has gone on, and had time to do harm."""
 
-    async def play(self, chosen: Sequence[kinds.Fault]) -> None:
-        """Play the workload with these faults spread over it; returns when all of it is done."""
+    async def play(self, chosen: Sequence[kinds.Fault | None]) -> None:
+        """Play the workload, a share for each of these (None: nothing strikes); returns when all of it is done."""
         async with Installation(
             self.servers.kafka.address, "apache", self._prefix, self.directory, **self._given
         ) as system:
@@ -253,14 +263,14 @@ class Run:
                 await self._settled()
                 await self._recovered_once_more()
 
-    async def _strike_while_sending(self, chosen: list[kinds.Fault]) -> None:
+    async def _strike_while_sending(self, chosen: list[kinds.Fault | None]) -> None:
         """Send the days in order, cut into as many shares as there are faults; each fault strikes within its share."""
-        shares = self._shares(len(chosen) + 1)
+        shares = self._shares(len(chosen))
         for number, (day, events, closes) in enumerate(shares):
             self.now = max(self.now, noon(day.date, 12).timestamp())
             sending = asyncio.create_task(self._trickle(day, events))
-            if number < len(chosen):
-                await self._strike(chosen[number], number)
+            if number < len(chosen) and (fault := chosen[number]) is not None:
+                await self._strike(fault, number)
             await sending
             if closes:
                 await self._close(day)
@@ -323,7 +333,7 @@ class Run:
 
     async def _close(self, day: Day) -> None:
         """Let a day's end come, and wait until the clock has closed it everywhere."""
-        self.now = noon(day.date, 0).timestamp() + 86_400 + self.system.settings.close_grace + 1
+        self.now = noon(day.date + timedelta(days=1), 0).timestamp() + self.system.settings.close_grace + 1
         iso = day.date.isoformat()
 
         async def closed() -> bool:
@@ -338,9 +348,10 @@ class Run:
         await self.system.until(closed, f"the clock closes {iso}", RECOVERY, every=0.5)
 
     async def _settled(self) -> None:
-        """Wait until every role has done everything, and the read model too."""
+        """Wait until every role has done everything, and the read model too, and whoever was stopped has gone on."""
         await self.system.caught_up("roster", "intake", "engagement", timeout=RECOVERY)
         await self._in_redis()
+        await asyncio.sleep(max(0.0, self.awake_at - time.monotonic()))
         await asyncio.wait_for(asyncio.gather(*self.watching), RECOVERY)
 
     async def _recovered_once_more(self) -> None:
@@ -387,6 +398,7 @@ class Run:
             "days": self._days,
             "first": self.work.first.isoformat(),
             "each": self._each,
+            "ancient": self._ancient,
         }
 
 
@@ -412,6 +424,8 @@ async def chaos(
     chance = random.Random(seed)
     servers = Servers(directory)
     choice = [fault for fault in kinds.FAULTS if fault.name in only or (not only and servers.can(fault))]
+    if given.get("beside") is not None:
+        choice.append(kinds.BESIDE)
     dealt = kinds.deal(chance, choice)
     with servers.running():
         while outcome.by_kind.total() < faults:

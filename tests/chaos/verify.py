@@ -88,7 +88,14 @@ class Topics:
 
 async def verify(run: dict[str, Any]) -> Report:
     """Check one run, described as :func:`tests.chaos.run.describe` does."""
-    work = Workload(run["seed"], run["students"], run["days"], date.fromisoformat(run["first"]), each=run["each"])
+    work = Workload(
+        run["seed"],
+        run["students"],
+        run["days"],
+        date.fromisoformat(run["first"]),
+        each=run["each"],
+        ancient=run["ancient"],
+    )
     report = Report(events=work.sent)
     directory = Path(run["directory"])
     async with Installation(run["kafka"], "apache", run["prefix"], directory, **run["settings"]) as system:

@@ -41,7 +41,9 @@ class Day:
 class Workload:
     """One run's input, made of a seed."""
 
-    def __init__(self, seed: int, students: int, days: int, first: date, *, each: int = 20) -> None:
+    def __init__(
+        self, seed: int, students: int, days: int, first: date, *, each: int = 20, ancient: float = ANCIENT
+    ) -> None:
         """Make it; ``each`` is the most events that a student has of one activity."""
         self.ids = checker.students(students, seed, each)
         self.first = first
@@ -61,7 +63,7 @@ class Workload:
             due[day] += [
                 Event(student, "reading_list", month_ago, f"{student}/ancient/{number}")
                 for student in self.ids
-                if chance.random() < ANCIENT
+                if chance.random() < ancient
             ]
         for day in dates[1:]:
             # What comes after its day comes any time of the day, not first.

@@ -36,7 +36,7 @@ from streams.producer import Producer
 from streams.settings import Role, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-RUNNER = Path(__file__).with_name("faulty_worker.py")
+RUNNER = Path(__file__).with_name("faulty_worker.py").relative_to(ROOT)
 LONDON = ZoneInfo("Europe/London")
 
 POLICY = """
@@ -264,21 +264,26 @@ class Installation:
 
     # -- processes ----------------------------------------------------------------------------------------------------
 
-    def start(self, role: Role, *, fault: dict[str, Any] | None = None, **environment: str | None) -> Worker:
-        """Start a role; ``environment`` are settings of this process alone (``LEAP_...``; None: not set)."""
+    def start(
+        self, role: Role, *, fault: dict[str, Any] | None = None, root: Path = ROOT, **environment: str | None
+    ) -> Worker:
+        """Start a role, of this checkout or another (``root``).
+
+        ``environment`` are settings of this process alone (``LEAP_...``; None: not set).
+        """
         name = f"{role}-{len(self.workers) + 1}"
         logfile, mark = self.directory / f"{name}.log", self.directory / f"{name}.fault"
         env = {k: v for k, v in os.environ.items() if not k.startswith("LEAP_")}
         for key, value in self._chosen.items():
             env[f"LEAP_{key.upper()}"] = json.dumps(value) if isinstance(value, tuple | bool) else str(value)
-        given = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment}
+        given = {"PYTHONPATH": str(root), "PYTHONUNBUFFERED": "1", **environment}
         env = {name: value for name, value in (env | given).items() if value is not None}
         if fault is not None:
             wait = {} if fault.get("armed", True) else {"wait": str(mark.with_suffix(".armed"))}
             env["FAULT"] = json.dumps({**fault, "mark": str(mark), **wait})
         with logfile.open("wb") as out:
             process = subprocess.Popen(
-                [sys.executable, str(RUNNER), role],
+                [sys.executable, str(root / RUNNER), role],
                 env=env,
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
