@@ -9,10 +9,10 @@ from tests.chaos.run import Servers
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+def servers() -> Iterator[Servers]:
     """A broker and a Redis to be killed."""
     if not kafka_available():
         pytest.skip("needs Apache Kafka: the embedded broker has nothing left when it was killed")
-    made = Servers(tmp_path_factory.mktemp("chaos"))
+    made = Servers()
     with made.running():
         yield made

@@ -13,6 +13,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -194,10 +195,10 @@ class Outcome:
 class Servers:
     """The broker and the Redis of a run, to be killed and started again."""
 
-    def __init__(self, directory: Path) -> None:
-        self.disk = directory / "disk"
-        self.disk.mkdir()
-        # A file system of their own, so that it can be full. Only root may mount one.
+    def __init__(self) -> None:
+        # A file system of their own, so that it can be full; only root may mount one. It is nowhere where others clean up:
+        # after a run that was killed it is still there.
+        self.disk = Path(tempfile.mkdtemp(prefix="leap-chaos-"))
         self._mounted = os.geteuid() == 0 and _run("mount", "-t", "tmpfs", "-o", DISK, "tmpfs", str(self.disk))
         self.kafka = ApacheKafka(self.disk / "kafka", settings=BROKER, heap="512m")
         # What Redis has is on its disk at once, so that killing it loses nothing; that it can lose is a fault of its own.
@@ -213,6 +214,7 @@ class Servers:
         finally:
             if self._mounted:
                 _run("umount", "--lazy", str(self.disk))
+            shutil.rmtree(self.disk, ignore_errors=True)
 
     def can(self, fault: kinds.Fault) -> bool:
         """Whether a fault can be had here."""
@@ -422,7 +424,7 @@ async def chaos(
     """Run after run until so many faults have struck; each run is checked. Ends at the first run that is not right."""
     outcome = Outcome(seed)
     chance = random.Random(seed)
-    servers = Servers(directory)
+    servers = Servers()
     choice = [fault for fault in kinds.FAULTS if fault.name in only or (not only and servers.can(fault))]
     if given.get("beside") is not None:
         choice.append(kinds.BESIDE)

@@ -15,7 +15,7 @@ CASES: dict[str, list[Fault | None]] = {
     # Of the rows only: with the once-keys the batch would be told to be a repeat of itself.
     "no-row-fence": [at_point("engagement", "in-changelog", "kill", nth=2, part=0.3)] * 2,
     # Shown by what is too old to have a once-key; every student has such events here.
-    "no-source-fence": [at_point("intake", "after-send", "kill", nth=1)] * 3,
+    "no-source-fence": [at_point("intake", "after-send", "kill", nth=2)] * 5,
     # In the last hour of the last day, until after its close: whatever were written later would cover it.
     "redis-without-version-check": [*[NOTHING] * 5, at_point("readmodel", "before-write", "stop", nth=1, seconds=12)],
     "outputs-after-the-changelog": [at_point("engagement", "in-changelog", "kill", nth=1, part=1.0, only="close")],

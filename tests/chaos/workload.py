@@ -59,15 +59,14 @@ class Workload:
             if chance.random() < REPEATED:
                 due[min(came + timedelta(days=chance.choice([0, 0, 1])), dates[-1])].append(event)
         for number, day in enumerate(dates):
-            month_ago = noon(day - timedelta(days=30))
-            due[day] += [
-                Event(student, "reading_list", month_ago, f"{student}/ancient/{number}")
-                for student in self.ids
-                if chance.random() < ancient
-            ]
-        for day in dates[1:]:
-            # What comes after its day comes any time of the day, not first.
-            chance.shuffle(due[day])
+            if number:
+                # What comes after its day comes any time of the day, not first.
+                chance.shuffle(due[day])
+            for student in self.ids:
+                if chance.random() < ancient:
+                    month_ago = noon(day - timedelta(days=30))
+                    event = Event(student, "reading_list", month_ago, f"{student}/ancient/{number}")
+                    due[day].insert(chance.randrange(len(due[day]) + 1), event)
         self.days = [
             Day(
                 day,
