@@ -4,7 +4,7 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from leap.views import Day, View, read_views
+from leap.views import Day, UnreadableError, View, read_views
 from schemas.redis_keys import Keys
 
 KEYS = Keys("views")
@@ -77,3 +77,12 @@ async def test_a_removed_or_unknown_student_has_no_view(
     fields = {name: value for name, value in {**head, **change}.items() if value is not None}
 
     assert await read(redis_db, fields) is None
+
+
+@pytest.mark.parametrize("field", ["doc", "rating", "score", "since", "version", "closed_rating"])
+async def test_what_somebody_else_wrote_is_said_to_be_unreadable(
+    redis_db: str, head: dict[Any, Any], field: str
+) -> None:
+    """It ended with a traceback."""
+    with pytest.raises(UnreadableError, match="leap rebuild"):
+        await read(redis_db, head | {field: b"\xff{"})
