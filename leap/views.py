@@ -3,15 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 from redis.asyncio import Redis
 
 from leap.errors import CHECK_FAILED, CommandError
 from schemas.outputs import BANDS
 from schemas.redis_keys import NOT_RATED, Keys
+from schemas.version import MAX_VERSION
 
 _CHUNK = 500
 
@@ -25,7 +26,7 @@ class Day:
     """One of the seven days: counts by activity, and the score once it is closed (0 where nothing was done)."""
 
     day: str
-    counts: dict[str, int]
+    counts: dict[str, Annotated[int, Field(ge=0, le=65535)]]
     score: float | None
 
 
@@ -53,7 +54,7 @@ class View:
     days: tuple[Day, ...]
     alerts: tuple[dict[str, Any], ...]
     explained: dict[str, Any] | None
-    version: int
+    version: Annotated[int, Field(ge=0, le=MAX_VERSION)]
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain data."""

@@ -40,7 +40,10 @@ def version_of(key: bytes, value: bytes | None, headers: Sequence[tuple[str, byt
         row = decode_partition(value)
         return version(row.epoch, max(row.offset, 0))
     if key.startswith(KEY_ROSTER):
-        return int.from_bytes(value[:8], "little")
+        entry_version = int.from_bytes(value[:8], "little")
+        if len(value) < 8 or entry_version > MAX_VERSION:
+            raise CodecError("a roster entry's version is no version")
+        return entry_version
     if key.startswith((KEY_ONCE, KEY_MARKER)):
         return -1
     return int.from_bytes(value[4:12], "little", signed=True)

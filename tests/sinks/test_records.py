@@ -291,6 +291,15 @@ def test_a_row_with_what_none_of_ours_ever_wrote_is_refused(change: dict[str, An
         read(TOPICS.engagement.name, state(b"s1", row(**change)))
 
 
+@pytest.mark.parametrize("value", [b"\xff" * 8 + b"{}", b"\x00" * 7])
+def test_a_roster_entry_of_no_version_is_put_aside(value: bytes) -> None:
+    """One beyond all others would have stood in Redis for ever."""
+    batch = read(TOPICS.engagement.name, (KEY_ROSTER + b"s1", value, []))
+
+    assert len(batch.letters) == 1
+    assert not batch.rosters
+
+
 @pytest.mark.parametrize("key", [None, b"", KEY_ROSTER])
 def test_a_state_record_of_nobody_is_put_aside(key: bytes | None) -> None:
     (letter,) = read(TOPICS.engagement.name, (key, b"x" * 20, [])).letters
