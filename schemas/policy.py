@@ -23,8 +23,8 @@ class PolicyError(Exception):
     """A policy file cannot be used; the message names the file, the place in it and the reason."""
 
 
-PolicyDay = Annotated[date, Field(ge=date(1990, 1, 1), le=date(2099, 12, 31))]
-"""No civil day is laid out before or after."""
+PolicyDay = Annotated[date, Field(ge=date(1990, 1, 1))]
+"""No civil day is laid out before."""
 
 
 class _Part(BaseModel):
