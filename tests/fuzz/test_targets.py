@@ -5,11 +5,11 @@ import pytest
 from tests.fuzz.run import TARGETS, attack
 
 INPUTS = {
-    "log": 12_000,
+    "log": 8_000,
     "sources": 40_000,
     "roster": 12_000,
-    "outputs": 24_000,
-    "redis": 8_000,
+    "outputs": 30_000,
+    "redis": 10_000,
     "clock": 4_000,
     "policies": 600,
     "state": 160,
