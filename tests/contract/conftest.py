@@ -63,6 +63,7 @@ def settings_of(broker: Broker, **other: Any) -> Settings:
         "sources": ("events",),
         "session_timeout": 6.0,
         "heartbeat": 1.0,
+        "rebalance_timeout": 3.0,
     } | other
     return Settings(_env_file=None, **chosen)  # type: ignore[call-arg]
 
