@@ -7,7 +7,7 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-
 	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lint bench schemas lock clean
+.PHONY: help setup demo test unit fuzz lint bench schemas lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: setup ## Run every test; real Kafka where Java and Maven are
 
 unit: setup ## Run the tests that need no server
 	$(BIN)/pytest -m unit
+
+fuzz: setup ## Attack everything that is read with a million inputs
+	$(BIN)/python -m tests.fuzz.run --inputs 1000000
 
 lint: setup ## Check style, types, and who imports whom
 	$(BIN)/ruff check

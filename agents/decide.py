@@ -10,6 +10,7 @@ record.
 """
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -17,7 +18,6 @@ from itertools import groupby, repeat
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-from pydantic import ValidationError
 
 from agents import alerts
 from agents.evidence import Message, Writer, iso_day
@@ -28,6 +28,7 @@ from schemas.state import (
     KEY_ONCE,
     KEY_PARTITION,
     KEY_ROSTER,
+    CodecError,
     PartitionRow,
     Row,
     blank_rows,
@@ -36,18 +37,31 @@ from schemas.state import (
     encode_partition,
     encode_rows,
 )
-from schemas.students import Student
+from schemas.students import EntryError, Student, read_entry
 from schemas.version import version as make_version
 from windows import daily, rating, roster
-from windows.civil import CivilDays, number_of
+from windows.civil import FIRST, LAST, CivilDays, number_of
+from windows.daily import OPEN_DAYS
 from windows.once import OnceKeys
 from windows.scoring import Rules
-from windows.sliding import OPEN_DAYS, View
+from windows.sliding import View
 
 # A day's once-keys are written a small record a batch. When there are this many of them, or one for 256 keys if that is
 # more, they are merged: few batches a second must not leave millions of tiny records to recover from.
 _MERGE_AT = 256
 _KEYS_A_RECORD = 32_768
+
+# What one record of the log may lead to is bounded by these, whoever wrote it.
+_AHEAD = 24 * 3600.0
+"""Seconds by which an activity may be ahead of the broker's clock (intake allows 300, but brokers' clocks differ)."""
+_MOST_DAYS = 5 * 366
+"""Days that may close at once: a partition of 60,000 students takes a minute for them."""
+_MOST_SOURCES = 2_048
+"""Source partitions whose position a partition remembers, in its one row."""
+_MOST_STALE = 256
+"""Feeds that can be stale at the same time, in the same row."""
+_TOO_FAR = f"{{}}: more than {_MOST_DAYS} days after the last closed day"
+_PLAUSIBLE = re.compile(r"[a-zA-Z0-9._-]+").fullmatch
 
 
 class PolicyMismatchError(Exception):
@@ -57,7 +71,10 @@ class PolicyMismatchError(Exception):
 
 
 class Item(NamedTuple):
-    """One record of the student log, decoded: ``appended`` is when the broker took it, in seconds."""
+    """One record of the student log, decoded: ``appended`` is when the broker took it, in seconds.
+
+    Under a simulated clock: what that clock said.
+    """
 
     offset: int
     key: bytes | None
@@ -146,7 +163,7 @@ class Partition:
         Returns tombstones that are due: of students whose removal was written when the worker died.
 
         Raises:
-            CodecError: a row of an unknown version or layout.
+            CodecError: a record of an unknown version or layout, or with something in it that we never write.
             PolicyMismatchError: the state was made with another content of one of our policy versions.
         """
         window, longest = self.context.window, self.context.longest
@@ -157,7 +174,7 @@ class Partition:
             if key == KEY_PARTITION:
                 self.meta = decode_partition(value)
             elif key.startswith(KEY_ROSTER):
-                rosters[key[1:]] = Student.model_validate_json(value[8:])
+                rosters[key[1:]] = _stored(key, value)
             elif key.startswith(KEY_ONCE):
                 self._load_once(key, value)
             elif key[0] > KEY_ONCE[0] + 1:
@@ -191,7 +208,10 @@ class Partition:
         return due
 
     def _load_once(self, key: bytes, value: bytes) -> None:
-        day = int(key[1:].partition(b"/")[0])
+        number = key[1:].partition(b"/")[0]
+        if not number.isdigit() or len(number) > 5 or len(value) % 8:
+            raise CodecError("once-keys: not in the form in which they are written")
+        day = int(number)
         self.once.add(day, np.frombuffer(value, "<i8"))
         self.segments.setdefault(day, []).append(key)
 
@@ -248,9 +268,10 @@ class Draft:
         self.rosters: dict[int, int] = {}
         if not self.items:
             return
-        offsets, self.keys, _, self.records = zip(*self.items, strict=True)
+        offsets, self.keys, appended, self.records = zip(*self.items, strict=True)
         self.offsets = np.fromiter(offsets, np.int64, len(offsets))
-        self.meta = self._meta(self.records[0])
+        self.appended = np.fromiter(appended, np.float64, len(appended))
+        self.meta = self._meta(appended[0])
         self.meta.offset = offsets[-1]
         self._gather()
 
@@ -306,10 +327,12 @@ class Draft:
 
     # -- the copies -------------------------------------------------------------------------------------------------
 
-    def _meta(self, first: log.Record) -> PartitionRow:
+    def _meta(self, began: float) -> PartitionRow:
         if self.partition.meta is not None:
             return decode_partition(encode_partition(self.partition.meta))
-        anchor = self.context.civil.day_of(first.recorded_at) - 1
+        # When the log began, and not what its first record says of itself: a roster entry may be years old, and alerts
+        # must not rest on days that nobody watched.
+        anchor = min(self.context.civil.day_of(began), LAST - OPEN_DAYS - 1) - 1
         return PartitionRow(
             offset=-1,
             epoch=self.context.epoch,
@@ -328,12 +351,15 @@ class Draft:
         row = np.fromiter(map(partition.index.get, self.keys, repeat(-1)), np.int64, len(self.keys))
         self.kinds = kinds = set(map(type, self.records))
         fresh: dict[bytes, int] = {}
+        self.entries: dict[int, Student | EntryError | None] = {}
         if log.StudentRecord in kinds:
-            for i in np.flatnonzero(row < 0).tolist():
-                key = self.keys[i]
-                if type(self.records[i]) is log.StudentRecord and key is not None:
-                    fresh.setdefault(key, n + len(fresh))
-            row[row < 0] = [fresh.get(self.keys[i] or b"", -1) for i in np.flatnonzero(row < 0).tolist()]
+            for i, record in enumerate(self.records):
+                if isinstance(record, log.StudentRecord):
+                    self.entries[i] = entry = _entry(self.keys[i], record)
+                    # Only an entry makes a row: who is not known need not be removed, and an error is nobody.
+                    if row[i] < 0 and isinstance(entry, Student):
+                        fresh.setdefault(cast("bytes", self.keys[i]), n + len(fresh))
+            row[row < 0] = [fresh.get(self.keys[i], -1) for i in np.flatnonzero(row < 0).tolist()]
         limit = self.context.civil.end_of(self.meta.anchor + OPEN_DAYS)
         # Control records have no time of their own that could close a day: -inf.
         times = [r.at if type(r) is log.ActivityRecord else -math.inf for r in self.records]
@@ -378,16 +404,19 @@ class Draft:
         records = cast("tuple[log.ActivityRecord, ...]", self.records[run])
         n = len(records)
         local, offset = self.local[run], self.offsets[run]
-        position = [r.position for r in records]
-        source = [p.source for p in position]
-        fresh = self._past_fence(source, position)
-        self.effects.fenced += n - int(fresh.sum())
+        already = len(self.effects.rejected)
+        fresh = self._past_fence(run, [r.position for r in records])
+        self.effects.fenced += n - int(fresh.sum()) - (len(self.effects.rejected) - already)
         known = local >= 0
         # A row written by a worker that died may know a student whom the log, up to this record, did not.
         rows = local[known]
         known[known] = self.table["alive"][rows] & (self.rows["enrolled"][rows] <= (offset[known] | self._version(0)))
         for i in np.flatnonzero(fresh & ~known):
             self.effects.rejected.append(Rejected(int(offset[i]), "unknown student"))
+        ahead = self.at[run] > self.appended[run] + _AHEAD
+        for i in np.flatnonzero(fresh & known & ahead):
+            self.effects.rejected.append(Rejected(int(offset[i]), "at: in the future"))
+        known &= ~ahead
         # A row's own fence: its changelog was delivered by a worker that died before the partition's row was.
         behind = np.zeros(n, bool)
         behind[known] = self.rows["version"][local[known]] >= (offset[known] | self._version(0))
@@ -406,16 +435,20 @@ class Draft:
         )
         self._in_order(events.only(fresh & known))
 
-    def _past_fence(self, sources: list[str], positions: list[log.Position]) -> Any:
+    def _past_fence(self, run: slice, positions: list[log.Position]) -> Any:
         """Say which records come from beyond the highest position their source partition had reached, and raise it."""
-        n = len(sources)
+        n = len(positions)
+        sources = [p.source for p in positions]
         place = np.fromiter([p.offset << 16 | p.index for p in positions], np.int64, n)
         fresh = np.zeros(n, bool)
-        names = set(sources)
+        names = dict.fromkeys(sources)
         code = {name: i for i, name in enumerate(names)}
         codes = np.zeros(n, np.int64) if len(names) == 1 else np.fromiter([code[s] for s in sources], np.int64, n)
         for name in names:
             mine = codes == code[name]
+            if name not in self.meta.sources and (len(self.meta.sources) >= _MOST_SOURCES or not _PLAUSIBLE(name)):
+                self.effects.rejected += [Rejected(o, "position: no source") for o in self.offsets[run][mine].tolist()]
+                continue
             reached, index = self.meta.sources.get(name, (-1, 0))
             before = np.maximum.accumulate(np.concatenate([[reached << 16 | index], place[mine]]))
             fresh[mine] = place[mine] > before[:-1]
@@ -429,6 +462,10 @@ class Draft:
             beyond = np.flatnonzero(events.day[start:] > self.meta.anchor + OPEN_DAYS)
             stop = start + int(beyond[0]) if len(beyond) else n
             self._count(events.only(slice(start, stop)))
+            if stop < n and events.day[stop] - OPEN_DAYS - self.meta.anchor > _MOST_DAYS:
+                self.effects.rejected.append(Rejected(int(events.offset[stop]), _TOO_FAR.format("at")))
+                start = stop + 1
+                continue
             if stop < n:
                 self._close_through(
                     int(events.day[stop]) - OPEN_DAYS,
@@ -580,13 +617,23 @@ class Draft:
     def _control(self, item: Item) -> None:
         record = item.record
         if isinstance(record, log.FeedState):
-            if record.state == "stale":
-                self.meta.stale.setdefault(record.feed, self.context.civil.day_of(record.recorded_at))
-            else:
+            if record.state == "fresh":
                 self.meta.stale.pop(record.feed, None)
+            elif record.feed in self.meta.stale or len(self.meta.stale) < _MOST_STALE:
+                # Not later than the broker's clock: a feed that turns stale in years would hold alerts until then.
+                since = min(record.recorded_at, item.appended)
+                self.meta.stale.setdefault(record.feed, self.context.civil.day_of(since))
+            else:
+                self.effects.rejected.append(Rejected(item.offset, f"feed: {_MOST_STALE} are stale already"))
         elif isinstance(record, log.DayClosed):
-            day = number_of(date.fromisoformat(record.day))
+            day = _day_number(record.day)
+            if day is None:
+                self.effects.rejected.append(Rejected(item.offset, "day: there is no such day"))
+                return
             if day <= self.meta.anchor or item.appended < self.context.civil.end_of(day):
+                return
+            if day - self.meta.anchor > _MOST_DAYS:
+                self.effects.rejected.append(Rejected(item.offset, _TOO_FAR.format("day")))
                 return
             ours = self.rules.policy(day)
             if (record.policy, record.checksum) != (ours.version, ours.checksum):
@@ -679,18 +726,20 @@ class Draft:
     def _students(self, run: slice) -> None:
         """Take roster entries over; runs in which a student stands twice are cut, so that each cut is vectorised."""
         records = cast("tuple[log.StudentRecord, ...]", self.records[run])
-        fresh = self._past_fence([r.position.source for r in records], [r.position for r in records])
-        self.effects.fenced += len(records) - int(fresh.sum())
+        already = len(self.effects.rejected)
+        fresh = self._past_fence(run, [r.position for r in records])
+        self.effects.fenced += len(records) - int(fresh.sum()) - (len(self.effects.rejected) - already)
         cut: dict[int, tuple[Item, Student | None]] = {}
         run_items = map(Item._make, self.items[run])
         rows = self.local[run].tolist()
-        for item, record, local, new in zip(run_items, records, rows, fresh.tolist(), strict=True):
+        for i, (item, local, new) in enumerate(zip(run_items, rows, fresh.tolist(), strict=True), start=run.start):
             if not new:
                 continue
-            try:
-                entry = _student(item, record)
-            except (ValidationError, ValueError) as error:
-                self.effects.rejected.append(Rejected(item.offset, f"roster entry: {_first(error)}"))
+            entry = self.entries[i]
+            if isinstance(entry, EntryError):
+                self.effects.rejected.append(Rejected(item.offset, f"roster entry: {entry}"))
+                continue
+            if local < 0:
                 continue
             if self.rows["version"][local] >= self._version(item.offset):
                 # The row was written by a worker that died before it had written the entry.
@@ -842,9 +891,10 @@ class Draft:
         oldest = self.meta.anchor - self.window + 1
         for day, first, last, keys in self.new_once:
             if day >= oldest:
-                key = _once_key(day, f"{first}-{last}")
-                self.segments.setdefault(day, []).append(key)
-                out.append((key, keys.astype("<i8").tobytes(), []))
+                for start in range(0, len(keys), _KEYS_A_RECORD):
+                    key = _once_key(day, f"{first}-{last}" + (f"/{start}" if start else ""))
+                    self.segments.setdefault(day, []).append(key)
+                    out.append((key, keys[start : start + _KEYS_A_RECORD].astype("<i8").tobytes(), []))
         for day in [d for d in self.segments if d < oldest]:
             out.extend((key, None, []) for key in self.segments.pop(day))
         for day, segments in self.segments.items():
@@ -904,18 +954,26 @@ def _listed_under(student: Student | None) -> tuple[str | None, str | None]:
     return (None, None) if student is None else (student.department, student.course)
 
 
-def _student(item: Item, record: log.StudentRecord) -> Student | None:
-    if bytes(record.record) == b"null":
+def _entry(key: bytes | None, record: log.StudentRecord) -> Student | EntryError | None:
+    raw = bytes(record.record)
+    try:
+        return read_entry(key, None if raw == b"null" else raw)
+    except EntryError as error:
+        return error
+
+
+def _stored(key: bytes, value: bytes) -> Student:
+    try:
+        entry = read_entry(key[1:], value[8:])
+    except EntryError as error:
+        raise CodecError(f"a roster entry of the state: {error}") from None
+    return cast("Student", entry)
+
+
+def _day_number(iso: str) -> int | None:
+    """Return a close's day; None if the calendar has no such day, or none that could close."""
+    try:
+        day = number_of(date.fromisoformat(iso))
+    except ValueError:
         return None
-    student = Student.model_validate_json(bytes(record.record))
-    if item.key is None or student.student.encode() != item.key:
-        msg = "the record's student is not its key"
-        raise ValueError(msg)
-    return student
-
-
-def _first(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        problem = error.errors(include_input=False, include_url=False)[0]
-        return f"{'.'.join(str(p) for p in problem['loc'])}: {problem['msg']}"
-    return str(error)
+    return day if FIRST <= day < LAST - OPEN_DAYS - 1 else None

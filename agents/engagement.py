@@ -16,9 +16,10 @@ from typing import Any
 import msgspec
 from aiokafka import TopicPartition
 
-from agents.decide import Context, Draft, Item, Partition, PolicyMismatchError, Rejected
+from agents.decide import Context, Draft, Partition, PolicyMismatchError, Rejected
 from schemas import log
 from schemas.dead_letters import DeadLetter
+from schemas.reasons import why
 from streams import metrics
 from streams.column_table import Changelog
 from streams.producer import Producer, delivered
@@ -116,8 +117,7 @@ class Engagement(Handler):
         owned = await self._owned[number]
         async with owned.lock:
             items, rejected = self._decode(records)
-            draft, culprits = self._decide(owned.partition, items)
-            await self._deliver(owned, draft, records, rejected + culprits)
+            await self._decide(owned, records, items, rejected)
 
     async def mark(self) -> None:
         """Write a marker into each owned partition's changelog."""
@@ -129,48 +129,54 @@ class Engagement(Handler):
     def _decode(self, records: Sequence[Any]) -> tuple[list[Any], list[Rejected]]:
         """Decode a batch in one call; if that fails, one by one, so that the culprit alone is rejected."""
         simulated = self._settings.simulated_clock
-        try:
-            array = b"[" + b",".join([r.value for r in records]) + b"]"
-            decoded: list[log.Record | None] = list(log.decode_many(array))
-        except (msgspec.DecodeError, TypeError, UnicodeDecodeError):
-            decoded = []
         rejected: list[Rejected] = []
-        if len(decoded) != len(records):
+        values = [r.value for r in records]
+        decoded: list[log.Record | None] | None = None if None in values else log.decode_many(values)  # type: ignore[assignment]
+        if decoded is None:
             decoded = []
             for record in records:
                 try:
                     decoded.append(log.decode(record.value))
-                except (msgspec.DecodeError, TypeError, UnicodeDecodeError) as error:
+                except msgspec.DecodeError as error:
                     decoded.append(None)
-                    rejected.append(Rejected(record.offset, _why(error)))
+                    rejected.append(Rejected(record.offset, why(error)))
         offsets, keys = [r.offset for r in records], [r.key for r in records]
-        # Only a close is judged by when the broker took it.
-        appended = [
-            0.0 if type(d) is log.ActivityRecord or d is None else d.recorded_at if simulated else r.timestamp / 1000.0
-            for r, d in zip(records, decoded, strict=True)
-        ]
+        if simulated:
+            appended = [0.0 if d is None else d.recorded_at for d in decoded]
+        else:
+            appended = [r.timestamp / 1000.0 for r in records]
         items = list(zip(offsets, keys, appended, decoded, strict=True))
         if rejected:
             items = [item for item in items if item[3] is not None]
         return items, rejected
 
-    def _decide(self, partition: Partition, items: list[Item]) -> tuple[Draft, list[Rejected]]:
-        """Decide a batch; if the core raises, find the records that make it raise and decide without them."""
-        try:
-            return partition.decide(items), []
-        except PolicyMismatchError:
-            raise
-        except Exception:
-            logger.exception("partition %d: the core failed on a batch; looking for the culprit", partition.number)
-        culprits: list[Rejected] = []
-        good = items
+    async def _decide(self, owned: Owned, records: Sequence[Any], items: list[Any], rejected: list[Rejected]) -> None:
+        """Decide a batch and deliver it; if the core raises, step by step, so that the culprit alone is rejected.
+
+        A step doubles after each that went well and halves until the culprit is alone: any number of culprits costs
+        no more than a few times what the batch would. Each step is delivered and committed, as any cut of the log is.
+        """
+        partition = owned.partition
+        first, size = 0, len(items)
         while True:
-            bad = _first_bad(partition, good)
-            if bad is None:
-                return partition.decide(good), culprits
-            index, error = bad
-            culprits.append(Rejected(good[index][0], f"core failed: {type(error).__name__}"))
-            good = good[:index] + good[index + 1 :]
+            try:
+                draft = partition.decide(items[first : first + size])
+            except PolicyMismatchError:
+                raise
+            except Exception as error:
+                if size > 1:
+                    size //= 2
+                else:
+                    logger.exception("partition %d: the core failed on a record", partition.number)
+                    rejected = [*rejected, Rejected(items[first][0], f"core failed: {type(error).__name__}")]
+                    first += 1
+                    size = min(1, len(items) - first)
+                continue
+            await self._deliver(owned, draft, records, rejected)
+            rejected = []
+            first, size = first + size, min(2 * size, len(items) - first - size)
+            if first >= len(items):
+                return
 
     async def _deliver(self, owned: Owned, draft: Draft, records: Sequence[Any], rejected: list[Rejected]) -> None:
         effects, number = draft.effects, owned.partition.number
@@ -225,31 +231,3 @@ class Engagement(Handler):
         if effects.closed:
             metrics.days_closed.inc(len(effects.closed))
             metrics.last_closed_day.labels(partition.number).set(self._context.civil.end_of(effects.closed[-1]))
-
-
-def _first_bad(partition: Partition, items: list[Item]) -> tuple[int, Exception] | None:
-    """Return the index of the first record that makes the core fail in its place, and the failure (by bisection)."""
-    low, high, error = 0, len(items), None
-    try:
-        partition.decide(items)
-    except PolicyMismatchError:
-        raise
-    except Exception as failure:
-        error = failure
-    if error is None:
-        return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        try:
-            partition.decide(items[:middle])
-        except Exception as failure:
-            high, error = middle, failure
-        else:
-            low = middle
-    return high - 1, error
-
-
-def _why(error: Exception) -> str:
-    """Say why a log record cannot be decoded, without quoting it."""
-    text = str(error)
-    return text if isinstance(error, msgspec.ValidationError) else f"not a record: {type(error).__name__}"

@@ -7,19 +7,17 @@ from collections import defaultdict
 from typing import Any
 
 import msgspec
-from pydantic import ValidationError
 
 from schemas import log
 from schemas.cloudevents import headers
 from schemas.dead_letters import DeadLetter
-from schemas.students import Student
+from schemas.students import EntryError, read_entry
 from streams import metrics
 from streams.append_time import recorded_at
 from streams.intake import partition_of
 from streams.producer import Message, Producer, delivered
 from streams.role import DeadLetterBox, Handler
 from streams.settings import Settings
-from streams.sources.events import why
 
 
 class Roster(Handler):
@@ -41,23 +39,27 @@ class Roster(Handler):
         out: defaultdict[int, list[Message]] = defaultdict(list)
         bad: list[DeadLetter] = []
         for record in records:
-            problem = self._problem(record)
-            if problem is not None:
+            try:
+                student = read_entry(record.key, record.value)
+            except EntryError as error:
                 bad.append(
                     DeadLetter(
                         topic,
                         partition,
                         record.offset,
                         "roster",
-                        problem,
+                        str(error),
                         record.key,
                         record.value,
                         list(record.headers),
                     )
                 )
                 continue
+            # Written anew: as it came in, it may hold what other JSON parsers refuse, or be padded beyond what the log
+            # takes.
+            written = "null" if student is None else student.model_dump_json(exclude_unset=True)
             entry = log.StudentRecord(
-                record=msgspec.Raw(record.value or b"null"),
+                record=msgspec.Raw(written.encode()),
                 position=log.Position(f"{topic}-{partition}", record.offset),
                 recorded_at=recorded_at(record, simulated=self._settings.simulated_clock),
             )
@@ -75,17 +77,3 @@ class Roster(Handler):
         await delivered(under_way)
         metrics.roster_records.labels("sent").inc(len(records) - len(bad))
         metrics.roster_records.labels("dead_letter").inc(len(bad))
-
-    @staticmethod
-    def _problem(record: Any) -> str | None:
-        if record.key is None:
-            return "key: missing; the key of a roster record is the student"
-        if record.value is None:
-            return None
-        try:
-            student = Student.model_validate_json(record.value)
-        except ValidationError as error:
-            return why(error)
-        if student.student.encode() != record.key:
-            return "student: is not the record's key"
-        return None

@@ -16,6 +16,7 @@ from schemas.cloudevents import TYPES
 from schemas.topics import Topic, Topics
 from streams import metrics
 from streams.admin import partitions_of
+from streams.embedded import DEVIATIONS
 from streams.settings import Settings
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -43,6 +44,7 @@ def documents() -> dict[Path, str]:
         Path("docs/metrics.md"): _metrics(),
         Path("docs/topics.md"): _topics(),
         Path("docs/settings.md"): _settings(),
+        Path("docs/embedded-broker.md"): _embedded_broker(),
     }
     return {Path(f"schemas/json/{name}.json"): _text(schema) for name, schema in schemas()} | pages
 
@@ -124,6 +126,23 @@ def _settings() -> str:
     for name, field in Settings.model_fields.items():
         lines.append(f"| `LEAP_{name.upper()}` | {_default(field.default)} | {field.description} |")
     return _page(lines, "streams/settings.py")
+
+
+def _embedded_broker() -> str:
+    lines = [
+        "# The embedded broker",
+        "",
+        "`leap demo` and `leap up` start a broker of one binary (`LEAP_PROFILE=embedded`). It keeps everything in",
+        "memory, and is for one machine and for trying things: never for production. What our code needs of a broker",
+        "works on it as on Apache Kafka, but for the following. The contract tests run on both, and fail when this",
+        "list is not right.",
+        "",
+        "| what Apache Kafka does | what the embedded broker does | for us |",
+        "|---|---|---|",
+    ]
+    for name, deviation in DEVIATIONS.items():
+        lines.append(f"| {name.replace('_', ' ')} | {deviation.instead} | {deviation.for_us} |")
+    return _page(lines, "streams/embedded.py")
 
 
 def _default(value: Any) -> str:

@@ -2,16 +2,23 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, timedelta
-from typing import Any
+from datetime import date, datetime, timedelta
+from typing import Annotated, Any
 
 import orjson
+from pydantic import Field, TypeAdapter
 from redis.asyncio import Redis
 
-from leap.connect import text
+from leap.errors import CHECK_FAILED, CommandError
+from schemas.outputs import BANDS
 from schemas.redis_keys import NOT_RATED, Keys
+from schemas.version import MAX_VERSION
 
 _CHUNK = 500
+
+
+class UnreadableError(CommandError):
+    """What stands in Redis of a student is not what the read model writes; the message says what mends it."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +26,7 @@ class Day:
     """One of the seven days: counts by activity, and the score once it is closed (0 where nothing was done)."""
 
     day: str
-    counts: dict[str, int]
+    counts: dict[str, Annotated[int, Field(ge=0, le=65535)]]
     score: float | None
 
 
@@ -47,7 +54,7 @@ class View:
     days: tuple[Day, ...]
     alerts: tuple[dict[str, Any], ...]
     explained: dict[str, Any] | None
-    version: int
+    version: Annotated[int, Field(ge=0, le=MAX_VERSION)]
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -55,7 +62,11 @@ class View:
 
 
 async def read_views(redis: "Redis", keys: Keys, students: Sequence[str]) -> dict[str, View]:
-    """Return the views of those students that have one."""
+    """Return the views of those students that have one.
+
+    Raises:
+        UnreadableError: somebody else wrote into one.
+    """
     views: dict[str, View] = {}
     closed: dict[str, dict[str, str]] = {}
     for start in range(0, len(students), _CHUNK):
@@ -72,11 +83,47 @@ async def read_views(redis: "Redis", keys: Keys, students: Sequence[str]) -> dic
             head = _texts(view)
             if "version" not in head or "removed" in head:
                 continue
-            partition = head["partition"]
+            partition = head.get("partition", "")
             if partition not in closed:
                 closed[partition] = _texts(await redis.hgetall(keys.closed(partition)))
-            views[student] = _view(student, head, rating, _texts(days), alerts.values(), closed[partition])
+            views[student] = put_together(student, head, rating, _texts(days), alerts.values(), closed[partition])
     return views
+
+
+def put_together(
+    student: str,
+    head: dict[str, str],
+    rating: bytes | None,
+    days: dict[str, str],
+    alerts: Iterable[bytes],
+    closed: dict[str, str],
+) -> View:
+    """Put a view together from what stands in Redis.
+
+    Raises:
+        UnreadableError: it is not what the read model writes.
+    """
+    try:
+        return _checked(_view(student, head, rating, days, alerts, closed))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Whatever may be wrong with text that is not ours.
+        msg = f"what Redis has of student {student} cannot be read; leap rebuild writes it again"
+        raise UnreadableError(msg, CHECK_FAILED) from error
+
+
+def _checked(view: View) -> View:
+    """Return a view of which every part is what it should be (or raise whatever comes of looking)."""
+    for day in (view.closed_day, view.window_end, view.last_active, *view.stale.values()):
+        if day is not None:
+            date.fromisoformat(day)
+    for instant in (view.since, view.recorded_at):
+        if instant is not None:
+            datetime.fromisoformat(instant)
+    for alert in view.alerts:
+        date.fromisoformat(alert["opened_for"])
+    if view.explained is not None and not isinstance(view.explained["policy"] + view.explained["cause"], str):
+        raise TypeError
+    return _VIEW.validate_python(asdict(view))
 
 
 def _view(
@@ -133,8 +180,15 @@ def _day(day: str, counts: dict[str, int], closed: dict[str, str], last_closed: 
 
 
 def _band(name: str) -> str | None:
-    return None if name in {NOT_RATED, ""} else name
+    return None if name in {NOT_RATED, ""} else BANDS[BANDS.index(name)]
 
 
 def _texts(fields: Mapping[Any, Any]) -> dict[str, str]:
-    return {text(name): text(value) for name, value in fields.items()}
+    return {_text(name): _text(value) for name, value in fields.items()}
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+_VIEW = TypeAdapter(View)

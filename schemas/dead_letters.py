@@ -14,6 +14,9 @@ STAGE = "dlq.stage"
 REASON = "dlq.reason"
 FAILED_AT = "dlq.failed-at"
 
+WHOLE_BATCH = "leap-batch"
+"""Header of a letter that is a whole record batch, as it stood on the topic (:mod:`streams.inflation`); says why."""
+
 _REASON_BYTES = 500
 
 

@@ -10,11 +10,21 @@ Unknown fields are ignored, so that a writer of the next release can add one; an
 the record (dead letter), so that nothing that decides is skipped in silence.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import msgspec
 
 from schemas.activities import Activity
+from schemas.decoding import only_decode_errors
+
+# What a partition remembers of its sources, feeds and closes stands in one row of its state, which must stay small.
+_NAME = r"^[a-zA-Z0-9._-]+$"  # what Kafka allows in the name of a topic
+SourcePartition = Annotated[str, msgspec.Meta(pattern=_NAME, max_length=260)]
+Feed = Annotated[str, msgspec.Meta(pattern=_NAME, max_length=64)]
+Day = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", max_length=10)]
+MOST_BEHIND = 2_000
+"""Source partitions that a close can name."""
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Seconds = Annotated[float, msgspec.Meta(ge=-2_000_000_000, le=32_000_000_000)]
@@ -28,7 +38,7 @@ class Position(msgspec.Struct, array_like=True, frozen=True, gc=False):
     Within one source positions only rise in a partition of the log.
     """
 
-    source: str
+    source: Annotated[str, msgspec.Meta(min_length=1, max_length=260)]
     offset: Annotated[int, msgspec.Meta(ge=0, lt=1 << 47)]
     index: Annotated[int, msgspec.Meta(ge=0, lt=1 << 16)] = 0
 
@@ -65,28 +75,48 @@ class DayClosed(msgspec.Struct, tag_field="kind", tag="day-closed", frozen=True)
     policy stops. ``behind``: source partitions that intake had not passed when the wait ran out.
     """
 
-    day: str
-    policy: str
-    checksum: str
+    day: Day
+    policy: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    checksum: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     recorded_at: Seconds
-    behind: tuple[str, ...] = ()
+    behind: Annotated[tuple[SourcePartition, ...], msgspec.Meta(max_length=MOST_BEHIND)] = ()
 
 
 class FeedState(msgspec.Struct, tag_field="kind", tag="feed-state", frozen=True):
     """A feed turned stale (silent for longer than its policy allows) or fresh again."""
 
-    feed: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    feed: Feed
     state: Literal["stale", "fresh"]
     recorded_at: Seconds
 
 
 Record = ActivityRecord | StudentRecord | DayClosed | FeedState
 
-decode = msgspec.json.Decoder(Record).decode
+_decoder = msgspec.json.Decoder(Record)
+
+decode = only_decode_errors(_decoder.decode)
 """One record's bytes to its struct; raises msgspec.DecodeError (ValidationError is one)."""
 
-decode_many = msgspec.json.Decoder(list[Record]).decode
-"""A JSON array of records to structs, in one call."""
+_decode_lines = only_decode_errors(_decoder.decode_lines)
+
+
+def decode_many(values: Sequence[bytes]) -> list[Record] | None:
+    """Decode many records in one call; None if one of them cannot be, or does not stand by itself.
+
+    Joined, a value that ends in the middle of a record and one that begins there are a record, and a value may hold
+    two: then records would be taken for those of their neighbours. Between ``}``, a line break and ``{`` no string and
+    no list can go on, so if these stand at every border, and no other line break anywhere, each value is its own.
+    """
+    lines = b"\n".join(values)
+    borders = len(values) - 1
+    if lines[:1] != b"{" or lines[-1:] != b"}" or lines.count(b"}\n{") != borders or lines.count(b"\n") != borders:
+        return None
+    try:
+        records = _decode_lines(lines)
+    except msgspec.DecodeError:
+        return None
+    return records if len(records) == len(values) else None
+
 
 encode = msgspec.json.Encoder().encode
 """A record to its bytes."""

@@ -23,6 +23,10 @@ class PolicyError(Exception):
     """A policy file cannot be used; the message names the file, the place in it and the reason."""
 
 
+PolicyDay = Annotated[date, Field(ge=date(1990, 1, 1))]
+"""No civil day is laid out before."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,7 +36,7 @@ class Header(_Part):
 
     version: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
     owner: Annotated[str, Field(min_length=1)]
-    effective_from: date
+    effective_from: PolicyDay
     zone: str
     window_days: Annotated[int, Field(ge=1, le=28)] = 7
     part_time_window_days: Annotated[int, Field(ge=1, le=56)] | None = None
@@ -68,10 +72,10 @@ class Indicator(_Part):
 class Bands(_Part):
     """The lowest score of each band; below ``low`` is very low."""
 
-    high: Annotated[float, Field(gt=0, le=100)]
-    good: Annotated[float, Field(gt=0, le=100)]
-    partial: Annotated[float, Field(gt=0, le=100)]
-    low: Annotated[float, Field(gt=0, le=100)]
+    high: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
+    good: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
+    partial: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
+    low: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
 
     @model_validator(mode="after")
     def _descending(self) -> Self:
@@ -84,8 +88,8 @@ class Bands(_Part):
 class Days(_Part):
     """A range of days, both included."""
 
-    first: date
-    last: date
+    first: PolicyDay
+    last: PolicyDay
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -148,7 +152,7 @@ class Alerts(_Part):
 class Feed(_Part):
     """A source: how long it may be silent before it counts as stale, and whether that holds alerts."""
 
-    expected_delay_hours: Annotated[float, Field(gt=0, le=24 * 60)]
+    expected_delay_hours: Annotated[float, Field(gt=0, le=24 * 60, allow_inf_nan=False)]
     blocks_alerts: bool = False
 
 
@@ -259,10 +263,13 @@ def read_policy(path: Path) -> Policy:
         msg = f"{path}: cannot be read: {error}"
         raise PolicyError(msg) from error
     try:
-        return Policy.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        # ValueError and not TOMLDecodeError alone: tomllib lets through what int() says of a number too long.
         msg = f"{path}: not TOML: {error}"
         raise PolicyError(msg) from error
+    try:
+        return Policy.model_validate(document)
     except ValidationError as error:
         lines = [f"{path}: {_place(e['loc'])}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()]
         raise PolicyError("\n".join(lines)) from error

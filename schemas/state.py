@@ -19,6 +19,10 @@ import msgspec
 import numpy as np
 
 from schemas.activities import ACTIVITIES
+from schemas.decoding import decoder
+from schemas.outputs import BANDS, REASONS
+from schemas.reasons import why
+from schemas.version import MAX_EPOCH, MAX_VERSION, OFFSET_MASK
 
 CODEC = 1
 LAYOUT = 1
@@ -26,6 +30,9 @@ LAYOUT = 1
 
 SPELLS = 5
 """Alert spells of a row: four steps of ``no_activity``, then ``low_engagement``."""
+
+FIRST_DAY, LAST_DAY = 7305, 47481  # 1990-01-01 and 2099-12-31
+"""The day numbers that there are; no civil day is laid out before or after."""
 
 NEVER = -(1 << 31)
 """The day number that stands for no day."""
@@ -35,11 +42,15 @@ KEY_ROSTER = b"\x01"
 KEY_ONCE = b"\x02"
 KEY_MARKER = b"\x03"
 
+EARLIEST_LATEST = (-2_000_000_000.0, 32_000_000_000.0)
+"""The instants that a record may carry, in seconds since 1970."""
+_TOP_SCORE = 100.0 + 1e-6  # shares that add up to 100 do so but for the last digits
+
 Row = np.ndarray[Any, np.dtype[np.void]]
 
 
-class CodecError(Exception):
-    """A state record of a version or layout that this release does not know, or of the wrong size."""
+class CodecError(ValueError):
+    """A state record that this release does not know (version, layout) or that holds what none of ours ever wrote."""
 
 
 class PartitionRow(msgspec.Struct):
@@ -62,7 +73,27 @@ class PartitionRow(msgspec.Struct):
 
 
 encode_partition = msgspec.json.Encoder(order="deterministic").encode
-decode_partition = msgspec.json.Decoder(PartitionRow).decode
+_decode_partition = decoder(PartitionRow)
+
+
+def decode_partition(value: bytes | None) -> PartitionRow:
+    """Return a partition's own row.
+
+    Raises:
+        CodecError: it is none, or one with days, offsets or an epoch that there are not.
+    """
+    try:
+        row = _decode_partition(value)
+    except msgspec.DecodeError as error:
+        raise CodecError(f"a partition's row: {why(error)}") from None
+    days = [row.anchor, row.begun, *row.stale.values()]
+    if not (0 <= row.epoch <= MAX_EPOCH and -1 <= row.offset <= OFFSET_MASK and all(map(_is_day, days))):
+        raise CodecError("a partition's row: a number that is out of range")
+    return row
+
+
+def _is_day(day: int) -> bool:
+    return FIRST_DAY - 1 <= day <= LAST_DAY
 
 
 def row_dtype(window: int, longest: int) -> np.dtype[np.void]:
@@ -131,15 +162,49 @@ def decode_rows(values: list[bytes], window: int, longest: int) -> Row:
     """Return rows from bytes, in the layout of these windows (rows of another window are remapped by day).
 
     Raises:
-        CodecError: unknown codec or layout, or wrong length.
+        CodecError: unknown codec or layout, wrong length, or a field out of its range.
     """
     prefix = _prefix(window, longest)
     dtype = row_dtype(window, longest)
     size = dtype.itemsize + len(prefix)
     if all(value.startswith(prefix) and len(value) == size for value in values):
-        return np.frombuffer(b"".join([value[len(prefix) :] for value in values]), dtype).copy()
-    rows = [_decode_any(value, window, longest) for value in values]
-    return np.concatenate(rows) if rows else np.zeros(0, dtype)
+        rows = np.frombuffer(b"".join([value[len(prefix) :] for value in values]), dtype).copy()
+    else:
+        rows = np.concatenate([_decode_any(value, window, longest) for value in values])
+    _check(rows)
+    return rows
+
+
+def _check(rows: Row) -> None:
+    """Refuse what none of ours ever wrote.
+
+    A day far away would keep recovery busy for ever, a code that there is not would end the read model.
+    """
+    ranges = {
+        "anchor": (FIRST_DAY - 1, LAST_DAY),
+        "window_end": (FIRST_DAY - 1, LAST_DAY),
+        "rating": (-1, len(BANDS) - 1),
+        "closed_rating": (-1, len(BANDS) - 1),
+        "reason": (-1, len(REASONS) - 1),
+        "removed": (0, 1),
+        "since_at": EARLIEST_LATEST,
+        "recorded_at": EARLIEST_LATEST,
+        "version": (-1, MAX_VERSION),
+        "enrolled": (-1, MAX_VERSION),
+    }
+    for name, (low, high) in ranges.items():
+        if not ((rows[name] >= low) & (rows[name] <= high)).all():
+            raise CodecError(f"state record: {name} is out of range")
+    for name in ("last_active", "spells"):
+        days = rows[name]
+        if not ((days == NEVER) | ((days >= FIRST_DAY - 1) & (days <= LAST_DAY))).all():
+            raise CodecError(f"state record: {name} is out of range")
+    for name, rated in (("score", rows["rating"] >= 0), ("closed_score", rows["closed_rating"] >= 0)):
+        scores = rows[name]
+        if not (np.isnan(scores) ^ rated).all() or not ((scores >= 0) & (scores <= _TOP_SCORE))[rated].all():
+            raise CodecError(f"state record: {name} is out of range")
+    if not ((rows["older"] >= 0) & (rows["older"] <= _TOP_SCORE)).all():
+        raise CodecError("state record: older is out of range")
 
 
 def _decode_any(value: bytes, window: int, longest: int) -> Row:

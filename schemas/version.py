@@ -13,6 +13,7 @@ are made anew or repartitioned, because offsets then start again at 0.
 EPOCH_SHIFT = 48
 OFFSET_MASK = (1 << EPOCH_SHIFT) - 1
 MAX_EPOCH = (1 << 15) - 1
+MAX_VERSION = MAX_EPOCH << EPOCH_SHIFT | OFFSET_MASK
 
 
 def version(epoch: int, offset: int) -> int:

@@ -147,8 +147,8 @@ async def _sweep(store: Store, known: set[str], highest: Mapping[int, int]) -> i
         heads = await store.read([("HMGET", key, "version", "partition", "removed") for key in some])
         gone = Batch()
         for key, (version, partition, tombstone) in zip(some, heads, strict=True):
-            last = highest.get(int(partition or -1), -1)
-            if version is not None and tombstone is None and int(version) < last:
+            last = highest.get(_number(partition), -1)
+            if version is not None and tombstone is None and _number(version) < last:
                 student = store.keys.student_of(key)
                 gone.standings[student] = Standing("removed", student, last)
         removed += (await store.write(gone)).applied
@@ -167,7 +167,7 @@ class _Held(NamedTuple):
 
     @property
     def version(self) -> int | None:
-        return None if self.head[0] is None else int(self.head[0])
+        return None if self.head[0] is None else _number(self.head[0])
 
     @property
     def removed(self) -> bool:
@@ -210,7 +210,7 @@ class _Contents:
         if rating is not None and rating >= enrolled:
             report.ratings.add(rating, held.rating)
         days = self._days.get(held.student, {})
-        oldest = _before(max([*days, *held.days], default=""), DAYS_KEPT)
+        oldest = _before(max([*days, *filter(_is_day, held.days)], default=""), DAYS_KEPT)
         for day, of_day in days.items():
             if day >= oldest and of_day >= enrolled:
                 report.days.add(of_day, held.days.get(day))
@@ -222,6 +222,13 @@ class _Contents:
                 of_alert = None
             if is_open or _after(ends, ALERT_DAYS) >= kept_from:
                 report.alerts.add(of_alert, held.alerts.get(name))
+
+
+def _is_day(name: str) -> bool:
+    try:
+        return date.fromisoformat(name).isoformat() == name
+    except ValueError:
+        return False
 
 
 def _before(day: str, days: int) -> str:
@@ -248,12 +255,17 @@ async def _held(store: Store, known: Iterable[str]) -> AsyncIterator[_Held]:
         answers = iter(await store.read(commands))
         for student in some:
             head, rating, days, alerts = islice(answers, 4)
-            yield _Held(student, head, None if rating is None else int(rating), _versions(days), _versions(alerts))
+            yield _Held(student, head, None if rating is None else _number(rating), _versions(days), _versions(alerts))
 
 
 def _versions(docs: Mapping[bytes, bytes]) -> dict[str, int]:
     found = ((name, _VERSION.search(doc)) for name, doc in docs.items())
-    return {name.decode(): int(match[1]) if match else -1 for name, match in found}
+    return {name.decode(errors="replace"): _number(match[1]) if match else -1 for name, match in found}
+
+
+def _number(held: bytes | None) -> int:
+    """Return a number that stands in Redis; -1, so older than any version, if somebody wrote something else there."""
+    return int(held) if held is not None and held.isdigit() and len(held) <= 19 else -1
 
 
 class _Listed:
@@ -267,9 +279,9 @@ class _Listed:
         if held.version is None or held.removed or rating is None:
             return
         if department:
-            self._expect(store.keys.department_rating(department.decode(), rating.decode()), held.student)
+            self._expect(store.keys.department_rating(_words(department), _words(rating)), held.student)
         if course:
-            self._expect(store.keys.course_rating(course.decode(), rating.decode()), held.student)
+            self._expect(store.keys.course_rating(_words(course), _words(rating)), held.student)
 
     def _expect(self, key: str, student: str) -> None:
         self._expected.setdefault(key, set()).add(student.encode())
@@ -282,6 +294,10 @@ class _Listed:
                 count.agree += len(expected & actual)
                 count.missing += len(expected - actual)
                 count.extra += len(actual - expected)
+
+
+def _words(held: bytes) -> str:
+    return held.decode(errors="replace")
 
 
 def _groups(items: Sequence[Any]) -> Iterable[Sequence[Any]]:

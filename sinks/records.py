@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -14,7 +14,9 @@ from aiokafka import TopicPartition
 from schemas.activities import ACTIVITIES
 from schemas.cloudevents import TYPE, TYPES, find
 from schemas.dead_letters import DeadLetter
-from schemas.outputs import BANDS, REASONS
+from schemas.decoding import decoder
+from schemas.outputs import BANDS, REASONS, Band
+from schemas.reasons import why
 from schemas.redis_keys import ALERT_DAYS, DAYS_KEPT, NOT_RATED
 from schemas.state import (
     KEY_PARTITION,
@@ -26,7 +28,7 @@ from schemas.state import (
     decode_rows,
 )
 from schemas.topics import Topics
-from schemas.version import epoch_of, version
+from schemas.version import MAX_VERSION, epoch_of, version
 from streams.column_table import version_of
 
 STAGE = "readmodel"
@@ -106,38 +108,45 @@ class Batch:
     letters: list[DeadLetter] = field(default_factory=list)
 
 
+_Student = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+_Iso = Annotated[str, msgspec.Meta(pattern=r"^(19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}$", max_length=10)]
+_Version = Annotated[int, msgspec.Meta(ge=0, le=MAX_VERSION)]
+
+
 class _Day(msgspec.Struct):
-    student: str
-    day: str
-    version: int
+    student: _Student
+    day: _Iso
+    version: _Version
 
 
 class _Alert(msgspec.Struct):
-    student: str
-    alert: str
-    closed_day: str
-    version: int
+    student: _Student
+    alert: _Name
+    closed_day: _Iso
+    version: _Version
+    state: Literal["opened", "superseded", "closed"]
 
 
 class _Rating(msgspec.Struct):
-    student: str
-    rating: str | None
-    previous: str | None
-    cause: str
-    department: str | None
-    course: str | None
-    version: int
+    student: _Student
+    rating: Band | None
+    previous: Band | None
+    cause: Literal["activity", "late_activity", "close", "roster"]
+    department: _Name | None
+    course: _Name | None
+    version: _Version
 
 
 class _Codes(msgspec.Struct):
-    department: str | None = None
-    course: str | None = None
+    department: _Name | None = None
+    course: _Name | None = None
 
 
-_decode_day = msgspec.json.Decoder(_Day).decode
-_decode_alert = msgspec.json.Decoder(_Alert).decode
-_decode_rating = msgspec.json.Decoder(_Rating).decode
-_decode_codes = msgspec.json.Decoder(_Codes).decode
+_decode_day = decoder(_Day)
+_decode_alert = decoder(_Alert)
+_decode_rating = decoder(_Rating)
+_decode_codes = decoder(_Codes)
 
 _DAY_TYPE = TYPES["day"].encode()
 
@@ -163,7 +172,7 @@ class Reader:
         """Read records (in log order). What cannot be read is among the letters.
 
         Raises:
-            CodecError: a state record of a version or layout that this release does not know.
+            CodecError: a state record that this release does not know.
         """
         batch = Batch()
         for tp, records in fetched:
@@ -176,16 +185,32 @@ def _each(read: Callable[[Any, TopicPartition, Batch], None]) -> Callable[[Topic
         for record in records:
             try:
                 read(record, tp, batch)
-            except (msgspec.DecodeError, ValueError, UnicodeDecodeError) as error:
+            except ValueError as error:
                 batch.letters.append(_letter(record, tp, error))
 
     return read_all
 
 
 def _letter(record: Any, tp: TopicPartition, error: Exception) -> DeadLetter:
-    # Not the error's text, which may quote the record.
-    why = type(error).__name__
-    return DeadLetter(tp.topic, tp.partition, record.offset, STAGE, why, record.key, record.value, list(record.headers))
+    # The text of another error may quote the record.
+    reason = why(error) if isinstance(error, msgspec.DecodeError) else type(error).__name__
+    return DeadLetter(
+        tp.topic, tp.partition, record.offset, STAGE, reason, record.key, record.value, list(record.headers)
+    )
+
+
+def _document(value: bytes, **said: str | int) -> str:
+    """Return a record's JSON as it goes to Redis, where scripts look these fields up in the text.
+
+    Raises:
+        msgspec.DecodeError: they would find something else there: it is not written as engagement writes it.
+    """
+    for name, wanted in said.items():
+        text = b"%d" % wanted if isinstance(wanted, int) else b'"%s"' % wanted.encode()
+        _, _, rest = value.partition(b'"%s":' % name.encode())
+        if not rest.startswith(text) or rest[len(text) : len(text) + 1] not in {b",", b"}"}:
+            raise msgspec.DecodeError(f"{name}: not in the form in which engagement writes it")
+    return value.decode()
 
 
 def _read_day(record: Any, _: TopicPartition, batch: Batch) -> None:
@@ -193,7 +218,7 @@ def _read_day(record: Any, _: TopicPartition, batch: Batch) -> None:
         return
     day = _decode_day(record.value)
     oldest = (date.fromisoformat(day.day) - timedelta(DAYS_KEPT)).isoformat()
-    entry = Entry(day.student, day.day, day.version, record.value.decode(), oldest)
+    entry = Entry(day.student, day.day, day.version, _document(record.value, version=day.version), oldest)
     _keep_newer(batch.days, (day.student, day.day), entry)
 
 
@@ -202,7 +227,8 @@ def _read_alert(record: Any, _: TopicPartition, batch: Batch) -> None:
         return
     alert = _decode_alert(record.value)
     oldest = (date.fromisoformat(alert.closed_day) - timedelta(ALERT_DAYS)).isoformat()
-    entry = Entry(alert.student, alert.alert, alert.version, record.value.decode(), oldest)
+    doc = _document(record.value, version=alert.version, closed_day=alert.closed_day, state=alert.state)
+    entry = Entry(alert.student, alert.alert, alert.version, doc, oldest)
     _keep_newer(batch.alerts, (alert.student, alert.alert), entry)
 
 
@@ -231,7 +257,15 @@ def _read_rating(record: Any, tp: TopicPartition, batch: Batch) -> None:
     )  # fmt: skip
     stream_id = f"{epoch_of(change.version)}-{record.offset + 1}"  # 0-0 is no id
     batch.ratings.append(
-        Rating(change.student, tp.partition, change.version, record.value.decode(), stream_id, fields, record.timestamp)
+        Rating(
+            change.student,
+            tp.partition,
+            change.version,
+            _document(record.value, version=change.version),
+            stream_id,
+            fields,
+            record.timestamp,
+        )
     )
 
 
@@ -244,12 +278,13 @@ def _read_state(tp: TopicPartition, records: Sequence[Any], batch: Batch) -> Non
     for record in records:
         key, value = record.key, record.value
         if not key:
+            batch.letters.append(_letter(record, tp, CodecError()))
             continue
         if key[0] >= _FIRST_STUDENT_BYTE:
             try:
                 new = version_of(key, value, record.headers)
                 key.decode()
-            except (ValueError, UnicodeDecodeError) as error:
+            except ValueError as error:
                 batch.letters.append(_letter(record, tp, error))
                 continue
             if key not in newest or new >= newest[key][0]:
@@ -257,7 +292,7 @@ def _read_state(tp: TopicPartition, records: Sequence[Any], batch: Batch) -> Non
         elif value is not None:
             try:
                 _read_own(tp.partition, key, value, batch)
-            except (msgspec.DecodeError, ValueError, UnicodeDecodeError) as error:
+            except ValueError as error:
                 batch.letters.append(_letter(record, tp, error))
     groups: dict[bytes, list[bytes]] = {}
     for key, (new, value) in newest.items():
@@ -280,6 +315,8 @@ def _read_own(partition: int, key: bytes, value: bytes, batch: Batch) -> None:
         _keep_newer(batch.closed, partition, closed)
     elif key.startswith(KEY_ROSTER):
         student, codes = key[1:].decode(), _decode_codes(value[8:])
+        if not student:
+            raise CodecError("a roster entry of nobody")
         fields = ("department", codes.department or "", "course", codes.course or "")
         _keep_newer(batch.rosters, student, Roster(student, version_of(key, value, ()), fields))
 

@@ -14,6 +14,8 @@ This holds for one primary with any replicas, not for Redis Cluster, whose nodes
 touch a student's keys and those of a department in one step for the same reason.
 """
 
+import logging
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha1
@@ -57,10 +59,13 @@ from sinks.cohorts import publishable
 from sinks.records import Batch, Closed, Entry, Rating, Roster, Standing
 from streams.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 SOCKET_TIMEOUT = 5.0
 """A Redis that does not answer for so long (seconds) counts as down."""
 
 _CONNECT_TIMEOUT = 2.0
+_PROGRESS = re.compile(r"[0-9]{1,5}:[0-9]{1,18}").fullmatch
 _AT_ONCE = 200  # keys a script call: a call holds Redis up for a millisecond or two
 _STALE, _NEWS = b"02"
 _RATINGS = (*BANDS, NOT_RATED)
@@ -132,13 +137,23 @@ class Store:
         self._again = again
 
     async def positions(self, partitions: Sequence[TopicPartition]) -> list[str]:
-        """Return the progress of partitions as Redis has it, empty where it has none."""
+        """Return the progress of partitions as Redis has it, empty where it has none.
+
+        What is no progress (somebody else wrote there) is removed: without one everything is written again, which does
+        no harm, while no step could be taken from it.
+        """
+        fields = [_field(tp) for tp in partitions]
         with _translated():
-            if not partitions:
+            if not fields:
                 await self._redis.ping()
                 return []
-            held = await self._redis.hmget(self.keys.progress, [_field(tp) for tp in partitions])
-        return [_text(value or b"") for value in held]
+            held = await self._redis.hmget(self.keys.progress, fields)
+            found = [_text(value or b"") for value in held]
+            unreadable = [name for name, value in zip(fields, found, strict=True) if value and not _PROGRESS(value)]
+            if unreadable:
+                logger.warning("removing what is no progress: %s", ", ".join(unreadable))
+                await self._redis.hdel(self.keys.progress, *unreadable)
+        return [value if _PROGRESS(value) else "" for value in found]
 
     def offset_of(self, position: str) -> int | None:
         """Return the offset of a progress; None if there is none in this epoch (offsets of another mean nothing)."""
@@ -305,7 +320,7 @@ class Store:
 
 
 def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def _field(tp: TopicPartition) -> str:

@@ -1,6 +1,7 @@
 """Topics of an installation: made by command, checked at every start; and the offsets that lag is computed from."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -15,6 +16,7 @@ from streams.reader import consumer
 from streams.settings import Settings
 
 _TOPIC_EXISTS = 36
+_SHOWN_WITHIN = 30.0  # seconds
 
 
 class TopicsError(Exception):
@@ -45,7 +47,7 @@ async def create_topics(settings: Settings) -> list[str]:
     Existing ones are left as they are (``check_topics`` judges them).
 
     Raises:
-        TopicsError: the broker refused one.
+        TopicsError: the broker refused one, or does not show one that it has made.
     """
     made: list[str] = []
     async with admin(settings) as client:
@@ -62,7 +64,22 @@ async def create_topics(settings: Settings) -> list[str]:
                     msg = f"{name}: the broker refused to make it: {message[0] or for_code(code).__name__}"
                     raise TopicsError(msg)
                 made.append(name)
+            await _until_shown(client, made)
     return made
+
+
+async def _until_shown(client: AIOKafkaAdminClient, names: list[str]) -> None:
+    """Wait until the broker shows topics that it has made: whoever asks at once would be told that they are missing."""
+    deadline = time.monotonic() + _SHOWN_WITHIN
+    missing = set(names)
+    while missing:
+        described = await client.describe_topics(sorted(missing))
+        missing -= {topic["topic"] for topic in described if not topic["error_code"] and topic["partitions"]}
+        if missing and time.monotonic() > deadline:
+            raise TopicsError(
+                f"made, but not shown by the broker after {_SHOWN_WITHIN:.0f} s: {', '.join(sorted(missing))}"
+            )
+        await asyncio.sleep(0.05 if missing else 0)
 
 
 async def check_topics(settings: Settings, *, configs: bool = True) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from datetime import date
+from typing import Any
 
 import orjson
 from aiokafka import TopicPartition
@@ -48,23 +49,37 @@ class Clock:
 
     async def start(self) -> None:
         """Read what was closed before. A partition never closed begins with today."""
-        yesterday = self._civil.day_of(self._now()) - 1
-        self._closed = dict.fromkeys(range(self._settings.partitions), yesterday)
+        self._closed = dict.fromkeys(range(self._settings.partitions), self._yesterday())
         kafka = consumer(self._settings, "clock")
         await kafka.start()
         try:
             async for _, records in read_to_end(kafka, [TopicPartition(self._topics.clock.name, 0)]):
                 for record in records:
-                    kind, _, name = record.key.decode().partition("/")
-                    value = orjson.loads(record.value)
-                    if kind == "closed":
-                        self._closed[int(name)] = number_of(date.fromisoformat(value["day"]))
-                    elif kind == "feed" and value["state"] == "stale":
-                        self._stale.add(name)
-                    elif kind == "feed":
-                        self._stale.discard(name)
+                    self.recall(record)
         finally:
             await kafka.stop()
+
+    def recall(self, record: Any) -> None:
+        """Take one record of ``leap.clock``.
+
+        One that is not ours is left out: what it says would be taken for a day that is closed, and none after it would
+        be.
+        """
+        try:
+            kind, _, name = record.key.decode().partition("/")
+            value = orjson.loads(record.value)
+            if kind == "closed" and int(name) in self._closed:
+                day = number_of(date.fromisoformat(value["day"]))
+                # No day closes before its end, or before there was a policy.
+                first = number_of(self._policies.policies[0].policy.effective_from)
+                self._closed[int(name)] = min(max(day, first - 1), self._yesterday())
+            elif kind == "feed":
+                (self._stale.add if value["state"] == "stale" else self._stale.discard)(name)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            logger.warning("clock: a record of %s is not ours: %s", self._topics.clock.name, type(error).__name__)
+
+    def _yesterday(self) -> int:
+        return self._civil.day_of(self._now()) - 1
 
     async def run(self) -> None:
         """Close what is due and watch the feeds, for ever."""
@@ -114,7 +129,8 @@ class Clock:
         due = [number for number, closed in sorted(self._closed.items()) if closed < day]
         iso = date_of(day).isoformat()
         for number in due:
-            record = log.DayClosed(iso, policy.version, policy.checksum, self._now(), behind)
+            named = behind[: log.MOST_BEHIND]
+            record = log.DayClosed(iso, policy.version, policy.checksum, self._now(), named)
             message = (None, log.encode(record), headers("day-closed", "/leap/clock", f"{number}/{iso}"))
             await self._producer.deliver(self._topics.student_log.name, number, [message])
             self._closed[number] = day

@@ -16,8 +16,8 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from schemas.cloudevents import VERSION, find
-from schemas.state import KEY_MARKER, KEY_ONCE, KEY_PARTITION, KEY_ROSTER, decode_partition
-from schemas.version import version
+from schemas.state import KEY_MARKER, KEY_ONCE, KEY_PARTITION, KEY_ROSTER, CodecError, decode_partition
+from schemas.version import MAX_VERSION, version
 from streams.producer import Message, Producer
 from streams.reader import consumer, read_to_end
 from streams.settings import Settings
@@ -28,18 +28,31 @@ class ZombieError(Exception):
 
 
 def version_of(key: bytes, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> int:
-    """Return the version that a state record carries (-1 if it has none, and the last one wins)."""
+    """Return the version that a state record carries (-1 if it has none, and the last one wins).
+
+    Raises:
+        CodecError: it carries one that is none.
+    """
     if value is None:
         carried = find(headers, VERSION)
-        return -1 if carried is None else int(carried)
+        return -1 if carried is None else _version(carried)
     if key == KEY_PARTITION:
         row = decode_partition(value)
         return version(row.epoch, max(row.offset, 0))
     if key.startswith(KEY_ROSTER):
-        return int.from_bytes(value[:8], "little")
+        entry_version = int.from_bytes(value[:8], "little")
+        if len(value) < 8 or entry_version > MAX_VERSION:
+            raise CodecError("a roster entry's version is no version")
+        return entry_version
     if key.startswith((KEY_ONCE, KEY_MARKER)):
         return -1
     return int.from_bytes(value[4:12], "little", signed=True)
+
+
+def _version(carried: bytes) -> int:
+    if not carried.isdigit() or len(carried) > 19 or int(carried) > MAX_VERSION:
+        raise CodecError("a tombstone's version is no version")
+    return int(carried)
 
 
 class Latest:
@@ -52,11 +65,15 @@ class Latest:
         self.records = 0
 
     def add(self, record: Any) -> None:
-        """Take one record of the changelog."""
+        """Take one record of the changelog.
+
+        Raises:
+            CodecError: it is not of the state. Leaving it out could leave a student out.
+        """
         self.records += 1
         key, value = record.key, record.value
-        if key is None:
-            return
+        if not key:
+            raise CodecError("a record without a key")
         new = version_of(key, value, record.headers)
         held = self._held.get(key)
         if held is not None and new < held[0]:

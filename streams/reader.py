@@ -6,6 +6,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from streams import inflation as _inflation  # noqa: F401 - bounds every fetch
 from streams.settings import Settings
 
 _SILENCE = 30.0

@@ -28,6 +28,8 @@ from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from streams import inflation as _inflation  # noqa: F401 - bounds every fetch
+
 SCHEME = "leap"
 """URL scheme of the broker setting that selects this driver (``leap://host:port``)."""
 

@@ -5,9 +5,11 @@ goes on from what was committed. Faust would acknowledge the failing message, an
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
+import socket
 import sys
 import threading
 import time
@@ -98,8 +100,7 @@ class Probes:
 
     def __init__(self, health: Health, host: str, port: int) -> None:
         """Listen at once; OSError if the port is taken."""
-        self._server = ThreadingHTTPServer((host, port), _handler(health))
-        self._server.daemon_threads = True
+        self._server = _Server((host, port), _handler(health))
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, name="probes", daemon=True).start()
         threading.Thread(target=_watch, args=(health,), name="watchdog", daemon=True).start()
@@ -110,8 +111,52 @@ class Probes:
         self._server.server_close()
 
 
+class _Server(ThreadingHTTPServer):
+    """Answers whoever asks, whatever others do with their connections."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, *args: Any) -> None:
+        """Begin without a connection."""
+        self._open: dict[socket.socket, None] = {}
+        self._lock = threading.Lock()
+        super().__init__(*args)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Give a connection a thread; beyond a number of them the oldest ends.
+
+        An answer takes milliseconds, so the oldest is one that does not ask. Without a limit, silent connections use up
+        the process's files, and then neither a probe nor Kafka is reached any more.
+        """
+        with self._lock:
+            oldest = next(iter(self._open)) if len(self._open) >= _MOST_CONNECTIONS else None
+            if oldest is not None:
+                del self._open[oldest]
+                with contextlib.suppress(OSError):
+                    oldest.shutdown(socket.SHUT_RDWR)
+            self._open[request] = None
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forget a connection that has ended."""
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A connection that breaks is no news, and its address belongs into no log."""
+
+
+_MOST_CONNECTIONS = 64
+_SILENCE = 5.0
+"""Seconds for which a connection to the probes may be silent."""
+
+
 def _handler(health: Health) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        timeout = _SILENCE
+
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             if path == "/metrics":
@@ -167,6 +212,9 @@ _BETWEEN = -2
 It is read again after the rebalance. Not the generation that was left: a group that is new at the broker counts from
 its first number again, and then everything of the next generation would be dropped, too.
 """
+
+_AT_ONCE = 50_000
+"""Records that a role deals with at once, however many came in a fetch."""
 
 _LANE = 2
 """Batches that wait in a partition's lane.
@@ -273,7 +321,7 @@ class Streaming:
                 self._busy += 1
                 try:
                     handler = await self._handler()
-                    await handler.handle(event.message.topic, event.message.partition, event.value)
+                    await self._handle(handler, event)
                     await stream.ack(event)
                 except Exception as error:
                     self._fail(error)
@@ -281,6 +329,12 @@ class Streaming:
                 if not self._busy:
                     self._idle.set()
             del event
+
+    async def _handle(self, handler: Handler, event: Any) -> None:
+        """Hand a batch over in parts, so that none holds the event loop for long; acknowledged is all of it."""
+        records = event.value
+        for first in range(0, len(records), _AT_ONCE):
+            await handler.handle(event.message.topic, event.message.partition, records[first : first + _AT_ONCE])
 
     def _lane_ended(self, lane: "asyncio.Future[None]") -> None:
         error = None if lane.cancelled() else lane.exception()

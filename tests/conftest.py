@@ -18,7 +18,8 @@ import redis
 
 from deploy.servers import ApacheKafka, EmbeddedBroker, EmbeddedValkey, kafka_available
 
-_MARK_OF_FOLDER = {"integration": "integration", "chaos": "chaos"}
+_MARK_OF_FOLDER = {"integration": "integration", "contract": "integration", "chaos": "chaos"}
+_SERVERS = {"kafka", "redis_url"}
 _redis_tests = count()
 
 Profile = Literal["apache", "embedded"]
@@ -32,12 +33,13 @@ class Broker(NamedTuple):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by its folder, so that `-m unit` needs no marks in the files."""
+    """Mark each test by its folder, so that `-m unit` needs no marks in the files; one that asks for a server is none."""
     tests = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(tests):
             folder = item.path.relative_to(tests).parts[0]
-            item.add_marker(_MARK_OF_FOLDER.get(folder, "unit"))
+            asks = not _SERVERS.isdisjoint(getattr(item, "fixturenames", ()))
+            item.add_marker(_MARK_OF_FOLDER.get(folder, "integration" if asks else "unit"))
 
 
 @pytest.fixture(scope="session")

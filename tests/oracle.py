@@ -213,7 +213,7 @@ class Oracle:
         version = self.epoch << 48 | offset
         name = "" if key is None else key.decode()
         if self.anchor is None:
-            self.anchor = self.begun = self.day_of(record.recorded_at) - DAY
+            self.anchor = self.begun = self.day_of(appended) - DAY
         if isinstance(record, log.ActivityRecord | log.StudentRecord):
             place = (record.position.offset, record.position.index)
             if place <= self.reached.get(record.position.source, (-1, 0)):

@@ -15,9 +15,11 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from schemas.state import FIRST_DAY, LAST_DAY
+
 EPOCH = date(1970, 1, 1).toordinal()
-FIRST = date(1990, 1, 1).toordinal() - EPOCH
-LAST = date(2100, 1, 1).toordinal() - EPOCH
+FIRST = FIRST_DAY
+LAST = LAST_DAY + 1
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Ints = np.ndarray[Any, np.dtype[np.int32]]

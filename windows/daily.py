@@ -17,12 +17,16 @@ import numpy as np
 from schemas.state import NEVER, Row
 from windows.scoring import Rules, day_scores
 
+OPEN_DAYS = 2
+"""Days after the last closed one that have a slot."""
 _TOP = 65535
+_BITS = 64
 
 
 def add(rows: Row, index: Any, slot: Any, activity: Any, count: Any) -> None:
     """Add ``count[i]`` to ``rows[index[i]]`` at ``slot[i]``, ``activity[i]``; a count saturates at 65,535."""
-    wide = rows["counts"].astype(np.uint32)
+    # 64 bits: a batch of a hundred thousand of the largest count would wrap 32.
+    wide = rows["counts"].astype(np.uint64)
     np.add.at(wide, (index, slot, activity), count)
     rows["counts"] = np.minimum(wide, _TOP)
 
@@ -34,7 +38,9 @@ def advance(rows: Row, rules: Rules, window: int, anchor: int, to: int) -> None:
 
     Ratings and spells are untouched: this is what merely passes when days close.
     """
-    for day in range(anchor + 1, to + 1):
+    # Further on nothing changes any more: no count, score or active day is left. A row may be years old.
+    enough = max(window + OPEN_DAYS + rows["older"].shape[1], OPEN_DAYS + _BITS)
+    for day in range(anchor + 1, min(to, anchor + enough) + 1):
         leaving = day - window
         if rows["older"].shape[1]:
             shares, targets = rules.weights(range(leaving, leaving + 1))

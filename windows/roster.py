@@ -80,8 +80,20 @@ def idle_days(rules: Rules, table: Table, absences: Absences, last_active: Any, 
     since = np.maximum(np.maximum(last_active, begun), table["first"].astype(np.int64) - 1)
     result = rules.taught_since(since, day)
     for row in np.flatnonzero(table["absent"]):
-        numbers = range(int(min(since[row], day)) + 1, day + 1)
-        result[row] = sum(
-            rules.teaching(d) and not any(first <= d <= last for first, last, _ in absences[row]) for d in numbers
-        )
+        # Not day by day: somebody may have been away, and silent, for years.
+        for first, last in _merged(absences[row]):
+            after, through = max(int(since[row]), first - 1), min(last, day)
+            if after < through:
+                result[row] -= rules.taught_since(after, through)
     return result
+
+
+def _merged(absences: list[tuple[int, int, bool]]) -> list[tuple[int, int]]:
+    """Return the days of absences as ranges that do not overlap."""
+    ranges: list[tuple[int, int]] = []
+    for first, last, _ in sorted(absences):
+        if ranges and first <= ranges[-1][1]:
+            ranges[-1] = ranges[-1][0], max(ranges[-1][1], last)
+        else:
+            ranges.append((first, last))
+    return ranges

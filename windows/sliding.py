@@ -18,10 +18,9 @@ import numpy as np
 
 from schemas.state import Row
 from windows.civil import Floats, Ints
+from windows.daily import OPEN_DAYS
 from windows.roster import Absences, Table, countable
 from windows.scoring import DECIMALS, Bools, Rules, day_scores
-
-OPEN_DAYS = 2
 
 
 class View:

@@ -3,8 +3,14 @@
 local args = cmsgpack.unpack(ARGV[1])
 
 -- Versions are decimal strings: as numbers (doubles) in Lua, neighbours above 2^53 would be equal.
+-- What is no version (somebody else wrote there) is older than any.
+local function is_version(text)
+  return text and text ~= '' and not text:find('%D')
+end
+
 local function newer(version, held)
-  if not held then return true end
+  if not is_version(version) then return false end
+  if not is_version(held) then return true end
   if #version ~= #held then return #version > #held end
   return version > held
 end
@@ -20,7 +26,7 @@ local function standing(view, version)
   local head = redis.call('HMGET', view, 'version', 'removed', 'enrolled')
   if not head[1] then return 'unknown' end
   if head[2] then return newer(version, head[1]) and 'unknown' or 'removed' end
-  return newer(head[3], version) and 'removed' or 'present'
+  return newer(head[3] or '0', version) and 'removed' or 'present'
 end
 
 -- The version in a record's own JSON.

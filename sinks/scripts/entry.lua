@@ -14,7 +14,7 @@ local function trim_alerts(key, oldest)
   local all = redis.call('HGETALL', key)
   for i = 1, #all, 2 do
     local doc = all[i + 1]
-    if not doc:find('"state":"opened"', 1, true) and doc:match('"closed_day":"([%d-]+)"') < oldest then
+    if not doc:find('"state":"opened"', 1, true) and (doc:match('"closed_day":"([%d-]+)"') or '') < oldest then
       redis.call('HDEL', key, all[i])
     end
   end

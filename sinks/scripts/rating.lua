@@ -28,7 +28,7 @@ end
 
 local function too_old(entry)
   for i = 1, #entry[2], 2 do
-    if entry[2][i] == 'at' then return tonumber(entry[2][i + 1]) < args.oldest end
+    if entry[2][i] == 'at' then return (tonumber(entry[2][i + 1]) or 0) < args.oldest end
   end
 end
 

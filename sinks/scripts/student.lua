@@ -27,7 +27,7 @@ local function place(view)
   local head = redis.call('HMGET', view, 'version', 'removed', 'roster', 'department', 'course', 'rating', 'enrolled')
   local held = {version = head[1], removed = head[2], roster = head[3], enrolled = head[7]}
   if head[1] and not head[2] then
-    held.rating = head[6]
+    held.rating = head[6] or 'not_rated'
     if head[4] and head[4] ~= '' then held.department = head[4] end
     if head[5] and head[5] ~= '' then held.course = head[5] end
   end
@@ -93,7 +93,7 @@ local function remove(view, student, version, held)
     redis.call('EXPIRE', key:format(student), args.unknown_seconds)
   end
   redis.call('HSET', view, 'version', version, 'removed', '1')
-  if back then redis.call('HSET', view, 'roster', back[1], 'department', back[2], 'course', back[3]) end
+  if back then redis.call('HSET', view, 'roster', back[1], 'department', back[2] or '', 'course', back[3] or '') end
   redis.call('EXPIRE', view, args.tombstone_seconds)
   return true
 end

@@ -2,6 +2,7 @@
 
 from pydantic import ValidationError
 
+from schemas.reasons import why
 from schemas.source import SourceEvent
 from streams.sources import NotForUs, Seen, Unusable
 
@@ -13,10 +14,3 @@ def read(raw: bytes) -> Seen | NotForUs | Unusable:
     except ValidationError as error:
         return Unusable(why(error))
     return Seen(event.student, event.activity, event.at.timestamp(), event.id, event.count)
-
-
-def why(error: ValidationError) -> str:
-    """Say what is wrong with a record: the place and the reason, without its values."""
-    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg']}" if place else first["msg"]

@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.activities import Activity
+from schemas.reasons import why
 from schemas.students import StudentId
 from streams.sources import NotForUs, Seen, Unusable
-from streams.sources.events import why
 
 _ZONE = ZoneInfo("Europe/London")
 

@@ -55,8 +55,9 @@ class Campus:
         midnight = datetime(day.year, day.month, day.day, tzinfo=LONDON)
         return (midnight + timedelta(hours=hour)).timestamp()
 
-    def step(self, record: log.Record, key: bytes | None = None, appended: float = 0.0) -> Draft:
-        draft = self.partition.decide([Item(self.offset, key, appended, record)])
+    def step(self, record: log.Record, key: bytes | None = None, appended: float | None = None) -> Draft:
+        taken = record.recorded_at if appended is None else appended
+        draft = self.partition.decide([Item(self.offset, key, taken, record)])
         for kind in ("ratings", "alerts", "days"):
             getattr(self, kind).extend(orjson.loads(value) for _, value, _ in getattr(draft.effects, kind))
         self.rejected += [r.reason for r in draft.effects.rejected]

@@ -122,7 +122,7 @@ class University:
             count=self.random.randrange(1, 5),
             once=self.offsets[n],
         )
-        self._log(n, student.encode(), record, 0.0)
+        self._log(n, student.encode(), record, self.at(20))
 
     def busy(self, records: int = 200) -> None:
         """Some activity of the day, a little of it late."""

@@ -4,7 +4,7 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from leap.views import Day, View, read_views
+from leap.views import Day, UnreadableError, View, read_views
 from schemas.redis_keys import Keys
 
 KEYS = Keys("views")
@@ -77,3 +77,21 @@ async def test_a_removed_or_unknown_student_has_no_view(
     fields = {name: value for name, value in {**head, **change}.items() if value is not None}
 
     assert await read(redis_db, fields) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *((field, b"\xff{") for field in ("doc", "rating", "score", "since", "version", "closed_rating")),
+        ("version", "9" * 30),
+        ("doc", '{"days":[{"day":"2026-10-05","counts":{"tap_in":1e30}}]}'),
+    ],
+)
+async def test_what_somebody_else_wrote_is_said_to_be_unreadable(
+    redis_db: str, head: dict[Any, Any], field: str, value: Any
+) -> None:
+    """It ended with a traceback, or with numbers that no JSON could be made of."""
+    doc = orjson.loads(head["doc"])
+    value = orjson.dumps(doc | orjson.loads(value)) if isinstance(value, str) and field == "doc" else value
+    with pytest.raises(UnreadableError, match="leap rebuild"):
+        await read(redis_db, head | {field: value})

@@ -1,5 +1,6 @@
 """A bad policy file is refused with the file, the place and the reason."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,21 @@ def test_no_policy_in_force_on_a_day_says_when_the_first_begins() -> None:
     first = policies.policies[0].policy.effective_from
     with pytest.raises(PolicyError, match=f"begins on {first}"):
         policies.on(first.replace(year=first.year - 1))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "x = " + "[" * 5_000,
+        "x = " + "9" * 5_000,
+        GOOD.replace("effective_from = 2026-09-01", "effective_from = 1960-01-01"),
+    ],
+    ids=["lists in lists", "a number of 5,000 digits", "before all days"],
+)
+def test_a_file_that_broke_its_reader_is_refused_with_its_name(tmp_path: Path, broken: str) -> None:
+    assert broken != GOOD
+    path = tmp_path / "p.toml"
+    path.write_text(broken)
+
+    with pytest.raises(PolicyError, match=re.escape(str(path))):
+        read_policy(path)

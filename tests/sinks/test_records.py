@@ -243,3 +243,65 @@ def test_an_alert_is_known_by_its_name() -> None:
     (entry,) = batch.alerts.values()
     assert (entry.name, entry.version, entry.oldest) == ("no_activity_7.2026-10-05", 9, "2026-07-07")
     assert msgspec.json.decode(entry.doc)["state"] == "opened"
+
+
+DAY = {"student": "s1", "day": "2026-10-05", "version": 5}
+ALERT = {"student": "s1", "alert": "a", "closed_day": "2026-10-05", "version": 5, "state": "closed"}
+RATING = {"student": "s1", "rating": "low", "previous": None, "cause": "close", "department": None, "course": None}
+
+
+@pytest.mark.parametrize(
+    ("topic", "kind", "value"),
+    [
+        (TOPICS.days, "day", orjson.dumps(DAY | {"day": "0001-01-01"})),
+        (TOPICS.days, "day", orjson.dumps(DAY)[:-1] + b',"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+        (TOPICS.days, "day", b'{"x":{"version":99},"student":"s1","day":"2026-10-05","version":5}'),
+        (TOPICS.days, "day", b'{"student":"s1","day":"2026-10-05","version": 5}'),
+        (TOPICS.alerts, "alert", orjson.dumps(ALERT).replace(b":", b": ")),
+        (TOPICS.alerts, "alert", orjson.dumps(ALERT | {"closed_day": "0001-01-01"})),
+        (TOPICS.ratings, "rating", orjson.dumps(RATING | {"version": -1})),
+        (TOPICS.ratings, "rating", b'{"version":' + b"9" * 30 + orjson.dumps(RATING).replace(b"{", b",", 1)),
+        (TOPICS.ratings, "rating", orjson.dumps(RATING | {"version": 5, "rating": "excellent"})),
+    ],
+)
+def test_what_ended_the_process_or_redis_scripts_is_put_aside(topic: Any, kind: str, value: bytes) -> None:
+    """Days before all days, versions that are no version, and JSON in which the scripts would find something else."""
+    (letter,) = read(topic.name, (b"s1", value, headers(kind, "/x", "1"))).letters
+
+    assert letter.value == value
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rating": 5, "score": 1.0},
+        {"rating": 1, "score": float("nan")},
+        {"reason": 99},
+        {"anchor": 2**31 - 1},
+        {"last_active": -5},
+        {"spells": 2**31 - 1},
+        {"since_at": float("inf")},
+        {"recorded_at": float("nan")},
+        {"older": -1.0},
+    ],
+    ids=str,
+)
+def test_a_row_with_what_none_of_ours_ever_wrote_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(CodecError, match="out of range"):
+        read(TOPICS.engagement.name, state(b"s1", row(**change)))
+
+
+@pytest.mark.parametrize("value", [b"\xff" * 8 + b"{}", b"\x00" * 7])
+def test_a_roster_entry_of_no_version_is_put_aside(value: bytes) -> None:
+    """One beyond all others would have stood in Redis for ever."""
+    batch = read(TOPICS.engagement.name, (KEY_ROSTER + b"s1", value, []))
+
+    assert len(batch.letters) == 1
+    assert not batch.rosters
+
+
+@pytest.mark.parametrize("key", [None, b"", KEY_ROSTER])
+def test_a_state_record_of_nobody_is_put_aside(key: bytes | None) -> None:
+    (letter,) = read(TOPICS.engagement.name, (key, b"x" * 20, [])).letters
+
+    assert letter.key == key

@@ -1,0 +1,29 @@
+"""Whatever is read from outside is used or put aside, in bounded time and memory: a small share of what `make fuzz` tries."""
+
+import pytest
+
+from tests.fuzz.run import TARGETS, attack
+
+INPUTS = {
+    "log": 8_000,
+    "sources": 40_000,
+    "roster": 12_000,
+    "outputs": 30_000,
+    "redis": 10_000,
+    "clock": 4_000,
+    "policies": 600,
+    "state": 160,
+    "batches": 250,
+    "probes": 400,
+}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_every_input_is_used_or_put_aside(name: str) -> None:
+    """Never another exception, never long, and each input in one of the two."""
+    outcome = attack(name, INPUTS[name], seed=7)
+
+    assert not outcome.failures, outcome.failures[0]
+    assert outcome.accepted + outcome.rejected == INPUTS[name]
+    assert outcome.accepted, "nothing of this was fit for use: that tests the first check only"
+    assert outcome.rejected, "nothing of this was bad: that attacks nothing"
