@@ -1,6 +1,6 @@
 from prometheus_client import CollectorRegistry, Counter, start_http_server
 
-from leap.demo.measure import scrape, total
+from leap.measure import scrape, total
 
 
 def test_what_a_process_shows_is_read_back() -> None:
