@@ -1,5 +1,6 @@
-"""The processes' own metrics, read from their /metrics as Prometheus would."""
+"""The processes' own metrics, read from their /metrics as Prometheus would, and quantiles."""
 
+import math
 import urllib.request
 from collections.abc import Mapping, Sequence
 
@@ -29,3 +30,13 @@ def total(samples: Samples, name: str, **labels: str) -> float:
     """Return the sum of the samples of a name that have these labels."""
     wanted = labels.items()
     return sum(value for (n, have), value in samples.items() if n == name and wanted <= dict(have).items())
+
+
+def quantile(share: float, values: Sequence[float]) -> float:
+    """Return the smallest value that at least this share of the values does not exceed.
+
+    >>> quantile(0.5, [3.0, 1.0, 2.0])
+    2.0
+    """
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

@@ -10,8 +10,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from leap.load.latency import quantile
 from leap.load.run import Run
+from leap.measure import quantile
 from leap.terminal import err, sparkline
 
 _REFRESH = 0.5
@@ -28,12 +28,12 @@ def lines(run: Run) -> list[tuple[str, str]]:
     last, end = seconds[-1], len(seconds)
     # The last second's events may still be under way.
     lately = [ms for second in range(end - _SECONDS_BACK, end) for ms in run.sampler.by_second.get(second, ())]
-    p50, p99 = quantile(0.5, lately), quantile(0.99, lately)
+    latency = f"p50 {quantile(0.5, lately):,.0f} ms, p99 {quantile(0.99, lately):,.0f} ms" if lately else "nothing yet"
     return [
         ("", f"{run.phase}; {end:,} of {run.plan.seconds:,.0f} s"),
         ("sent", f"{run.generator.sent - run.filled:,} ({last.sent:,}/s)"),
         ("counted", f"{run.outcomes['counted']:,} ({last.counted:,}/s)"),
-        ("latency", "nothing yet" if p50 is None else f"p50 {p50:,.0f} ms, p99 {p99:,.0f} ms (last {_SECONDS_BACK} s)"),
+        ("latency", f"{latency} (last {_SECONDS_BACK} s)"),
         ("lag", ", ".join(f"{role} {records:,}" for role, records in last.lag.items())),
         ("memory", ", ".join(f"{name} {value:,.0f}" for name, value in last.rss_mb.items()) + " MB"),
         ("CPU", ", ".join(f"{name} {value:.0%}" for name, value in last.cpu.items())),

@@ -12,7 +12,6 @@ well.
 """
 
 import asyncio
-import math
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
@@ -127,12 +126,3 @@ class Sampler:
 def _counts(doc: bytes | None) -> dict[str, int]:
     """Return how many events a view counts, by day."""
     return {day["day"]: sum(day["counts"].values()) for day in orjson.loads(doc)["days"]} if doc else {}
-
-
-def quantile(share: float, values: Sequence[float]) -> float | None:
-    """Return the smallest value that at least this share of the values does not exceed; None of no values.
-
-    >>> quantile(0.5, [3.0, 1.0, 2.0])
-    2.0
-    """
-    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)] if values else None

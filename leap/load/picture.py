@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from leap.load.series import Second, Series
 
@@ -46,8 +47,10 @@ def draw(series: Series, title: str, path: Path) -> None:
 
     _lines(panels[2], seconds, lambda s: s.lag)
     panels[2].set_yscale("symlog", linthresh=100)
+    panels[2].set_ylim(bottom=0)
     panels[2].set_ylabel("lag, records")
     _lines(panels[3], seconds, lambda s: s.rss_mb)
+    panels[3].set_yscale("log")  # so that a small process's growth shows beside a large one
     panels[3].set_ylabel("memory (RSS), MB")
     _lines(panels[4], seconds, lambda s: s.cpu)
     panels[4].set_ylabel("CPU, cores")
@@ -58,6 +61,9 @@ def draw(series: Series, title: str, path: Path) -> None:
         panel.set_axisbelow(True)
         if panel.get_yscale() == "linear":
             panel.set_ylim(bottom=0)
+        else:
+            panel.yaxis.set_major_formatter(FuncFormatter(_plain))
+            panel.yaxis.set_minor_formatter(NullFormatter())
         panel.margins(x=0.01)
         for second, _ in series.marks:
             panel.axvline(second, color="#555555", linestyle=":", linewidth=1.0)
@@ -74,6 +80,10 @@ def draw(series: Series, title: str, path: Path) -> None:
             fontsize=8,
         )
     figure.savefig(path, dpi=110)
+
+
+def _plain(value: float, _: object) -> str:
+    return f"{value:,.0f}" if value >= 1 or value == 0 else f"{value:g}"
 
 
 def _lines(panel: Any, seconds: list[Second], values: Callable[[Second], dict[str, Any]]) -> None:

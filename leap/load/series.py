@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from leap.load.latency import quantile
 from leap.load.watch import Look
+from leap.measure import quantile
 
 
 @dataclass
@@ -68,7 +68,8 @@ class Series:
         """Put latencies (milliseconds) at the seconds in which their events were to be sent."""
         for second in self.seconds:
             values = latencies.get(second.second, ())
-            second.p50_ms, second.p99_ms = quantile(0.5, values), quantile(0.99, values)
+            if values:
+                second.p50_ms, second.p99_ms = quantile(0.5, values), quantile(0.99, values)
 
     def write(self, path: Path) -> None:
         """Write CSV, or a JSON document a line if the name ends in .jsonl."""

@@ -58,7 +58,8 @@ class Watch:
             seen.rss_mb[name] = total(samples, "process_resident_memory_bytes") / 1e6
             seen.cpu_seconds[name] = total(samples, "process_cpu_seconds_total")
             role = name.partition("-")[0]
-            seen.lag[role] = seen.lag.get(role, 0) + int(total(samples, "leap_lag_records"))
+            if any(sample == "leap_lag_records" for sample, _ in samples):
+                seen.lag[role] = seen.lag.get(role, 0) + int(total(samples, "leap_lag_records"))
         with contextlib.suppress(RedisError, OSError):
             info = await self._redis.info()
             seen.rss_mb["redis"] = info["used_memory_rss"] / 1e6
