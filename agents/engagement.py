@@ -116,7 +116,11 @@ class Engagement(Handler):
         owned = await self._owned[number]
         async with owned.lock:
             items, rejected = self._decode(records)
-            draft, culprits = self._decide(owned.partition, items)
+            if any(type(item[3]) is log.DayClosed for item in items):
+                # It works on copies, and may take a second: meanwhile the other partitions go on.
+                draft, culprits = await asyncio.to_thread(self._decide, owned.partition, items)
+            else:
+                draft, culprits = self._decide(owned.partition, items)
             await self._deliver(owned, draft, records, rejected + culprits)
 
     async def mark(self) -> None:
