@@ -31,7 +31,7 @@ def lines(run: Run) -> list[tuple[str, str]]:
     latency = f"p50 {quantile(0.5, lately):,.0f} ms, p99 {quantile(0.99, lately):,.0f} ms" if lately else "nothing yet"
     return [
         ("", f"{run.phase}; {end:,} of {run.plan.seconds:,.0f} s"),
-        ("sent", f"{run.generator.sent - run.filled:,} ({last.sent:,}/s)"),
+        ("sent", f"{run.generator.sent:,} ({last.sent:,}/s)"),
         ("counted", f"{run.outcomes['counted']:,} ({last.counted:,}/s)"),
         ("latency", f"{latency} (last {_SECONDS_BACK} s)"),
         ("lag", ", ".join(f"{role} {records:,}" for role, records in last.lag.items())),

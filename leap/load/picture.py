@@ -6,11 +6,12 @@ from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from leap.load.series import Second, Series
 
 _WIDTH, _HEIGHT = 11.0, 13.0
+_TICKS = (1.0, 2.0, 5.0)
 _GRID = {"color": "#dddddd", "linewidth": 0.6}
 _ORDER = ("generator", "broker", "intake", "roster", "engagement", "readmodel", "clock", "redis")
 _COLOURS = {
@@ -64,6 +65,8 @@ def draw(series: Series, title: str, path: Path) -> None:
         else:
             panel.yaxis.set_major_formatter(FuncFormatter(_plain))
             panel.yaxis.set_minor_formatter(NullFormatter())
+        if panel.get_yscale() == "log":
+            panel.yaxis.set_major_locator(LogLocator(subs=_TICKS))
         panel.margins(x=0.01)
         for second, _ in series.marks:
             panel.axvline(second, color="#555555", linestyle=":", linewidth=1.0)

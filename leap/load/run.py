@@ -77,6 +77,11 @@ class Run:
         """Return what `leap load --json` prints."""
         outcomes, live = self.outcomes, self.generator.sent - self.filled
         week = _WEEK_DAYS * self.plan.pace
+        memory = (
+            {"per": week, "skip": week}
+            if self.plan.scenario == "weeks"
+            else {"per": 3600.0, "skip": 0.25 * self.seconds}
+        )
         return {
             "scenario": self.plan.scenario,
             "broker": self.installation.broker_name,
@@ -99,7 +104,7 @@ class Run:
             },
             "generator_late_ms": self.generator.late.milliseconds(),
             "lag_max": self.series.lag_max(),
-            "rss_mb": self.series.memory(week if self.plan.scenario == "weeks" else 3600.0),
+            "rss_mb": self.series.memory(**memory),
             "cpu_share": self.series.cpu_share(),
             "restarts": self.watch.restarts,
             **self.more,

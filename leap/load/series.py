@@ -91,19 +91,19 @@ class Series:
         """Return the mean share of a core of each process."""
         return {name: round(float(np.mean(values)), 3) for name, (_, values) in self._by_name("cpu").items()}
 
-    def memory(self, hour: float = 3600.0) -> dict[str, dict[str, float]]:
-        """Return memory (MB) of each process: first and last, and the slope in percent an hour after a quarter.
+    def memory(self, *, per: float, skip: float) -> dict[str, dict[str, float]]:
+        """Return memory (MB) of each process: first, last, and by how many percent it rises ``per`` seconds.
 
-        ``hour``: seconds after which the slope is said, instead of an hour.
+        ``skip``: the first so many seconds do not count for the slope: caches fill and pools grow.
         """
-        found = {}
-        for name, (at, values) in self._by_name("rss_mb").items():
-            found[name] = {
+        return {
+            name: {
                 "start": round(values[0], 1),
                 "end": round(values[-1], 1),
-                "slope_percent": round(slope(at, values, per=hour), 2),
+                "slope_percent": round(slope(at, values, per=per, skip=skip), 2),
             }
-        return found
+            for name, (at, values) in self._by_name("rss_mb").items()
+        }
 
     def _by_name(self, what: str) -> dict[str, tuple[list[float], list[float]]]:
         found: dict[str, tuple[list[float], list[float]]] = {}
@@ -115,16 +115,14 @@ class Series:
         return found
 
 
-def slope(at: Sequence[float], values: Sequence[float], *, per: float) -> float:
-    """Return by how many percent of its mean a value rises ``per`` seconds: the least squares over the last 3/4.
+def slope(at: Sequence[float], values: Sequence[float], *, per: float, skip: float = 0.0) -> float:
+    """Return by how many percent of its mean a value rises ``per`` seconds, by least squares, from ``skip`` on.
 
-    The first quarter is left out: caches fill and pools grow.
-
-    >>> slope([0.0, 1.0, 2.0, 3.0, 4.0], [100.0] * 5, per=10)
-    0.0
+    >>> round(slope([0.0, 1.0, 2.0], [99.0, 100.0, 101.0], per=10), 6)
+    10.0
     """
-    start = len(at) // 4
-    x, y = np.array(at[start:]), np.array(values[start:])
+    later = np.array(at) >= skip
+    x, y = np.array(at)[later], np.array(values)[later]
     if len(x) < 2 or not y.any():
         return 0.0
     return float(np.polyfit(x - x[0], y, 1)[0] * per / y.mean() * 100.0)

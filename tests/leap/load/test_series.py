@@ -60,7 +60,7 @@ def test_a_process_that_comes_later_has_its_own_columns(series: Series, tmp_path
     with (tmp_path / "s.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["rss_mb_engagement"] for row in rows] == ["", "", "", "50.0"]
-    assert series.memory()["engagement"]["slope_percent"] == 0.0
+    assert series.memory(per=10, skip=0)["engagement"]["slope_percent"] == 0.0
 
 
 def test_the_picture_is_drawn(series: Series, tmp_path: Path) -> None:
@@ -74,6 +74,10 @@ def test_the_slope_is_in_percent_of_the_mean_and_leaves_the_warm_up_out() -> Non
     warm = [50.0] * 25 + [100.0 + 0.1 * n for n in range(75)]
 
     # 0.1 a second of 103.7 on average, 10 seconds long.
-    assert slope(at, warm, per=10) == pytest.approx(100 * 1.0 / 103.7, rel=1e-3)
+    assert slope(at, warm, per=10, skip=25) == pytest.approx(100 * 1.0 / 103.7, rel=1e-3)
     assert slope(at, [7.0] * 100, per=10) == pytest.approx(0.0, abs=1e-9)
     assert slope([0.0], [7.0], per=10) == 0.0
+
+
+def test_the_memory_of_each_process_has_its_own_slope(series: Series) -> None:
+    assert series.memory(per=10, skip=0) == {"intake": {"start": 100.0, "end": 100.0, "slope_percent": 0.0}}
