@@ -311,6 +311,7 @@ async def _drain_of_backlog(stage: _Stage, began: float) -> None:
     while run.outcomes["counted"] < events:  # noqa: ASYNC110 - engagement tells nobody
         await asyncio.sleep(_ASK_EVERY)
     seconds = time.monotonic() - began
+    run.watch.restarts = 0  # so far they were ours
     run.series.marks.append((seconds, "backlog counted"))
     run.more["backlog"] = {"events": events, "seconds": round(seconds, 1), "events_per_second": round(events / seconds)}
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import psutil
@@ -45,6 +45,7 @@ class Watch:
         self._redis = redis
         self._own = {"generator": psutil.Process()} | ({} if broker is None else {"broker": broker})
         self._samples: dict[str, Samples] = {}
+        self._roles: dict[str, str] = {}
         self._ended: dict[tuple[str, str], float] = {}
         self.restarts = 0
         """How often a role was found to be another process than before."""
@@ -53,11 +54,12 @@ class Watch:
         """Ask everybody; who does not answer is left out."""
         await asyncio.gather(*(self._scrape(url) for url in self._urls))
         seen = Look()
-        for url, samples in self._samples.items():
-            name = self._name(url, seen.rss_mb)
+        for url, role in self._roles.items():
+            samples = self._samples[url]
+            same = sum(name.partition("-")[0] == role for name in seen.rss_mb)
+            name = f"{role}-{same + 1}" if same else role
             seen.rss_mb[name] = total(samples, "process_resident_memory_bytes") / 1e6
             seen.cpu_seconds[name] = total(samples, "process_cpu_seconds_total")
-            role = name.partition("-")[0]
             if any(sample == "leap_lag_records" for sample, _ in samples):
                 seen.lag[role] = seen.lag.get(role, 0) + int(total(samples, "leap_lag_records"))
         with contextlib.suppress(RedisError, OSError):
@@ -73,7 +75,7 @@ class Watch:
 
     def roles(self) -> set[str]:
         """Return the roles that have answered."""
-        return {role_of(samples) for samples in self._samples.values()}
+        return set(self._roles.values())
 
     def students(self) -> int:
         """Return how many students engagement knows."""
@@ -104,22 +106,17 @@ class Watch:
                     self._end("leap_activities_total", outcome, total(before, "leap_activities_total", outcome=outcome))
                 self._end("leap_dead_letters_total", "", total(before, "leap_dead_letters_total"))
             self._samples[url] = samples
+            # A process that has just started does not say yet which role it is.
+            if (role := role_of(samples)) is not None:
+                self._roles[url] = role
 
     def _end(self, name: str, outcome: str, value: float) -> None:
         self._ended[name, outcome] = self._ended.get((name, outcome), 0.0) + value
 
-    def _name(self, url: str, taken: Mapping[str, float]) -> str:
-        role = role_of(self._samples[url])
-        same = sum(name.partition("-")[0] == role for name in taken)
-        return f"{role}-{same + 1}" if same else role
 
-
-def role_of(samples: Samples) -> str:
-    """Return the role of a process, as its metrics name it."""
-    for name, labels in samples:
-        if name == "leap_ready":
-            return dict(labels)["role"]
-    return "clock"
+def role_of(samples: Samples) -> str | None:
+    """Return the role of a process, as its metrics name it; None if they do not yet."""
+    return next((dict(labels)["role"] for name, labels in samples if name == "leap_ready"), None)
 
 
 def _started(samples: Samples) -> float:
