@@ -3,6 +3,7 @@
 import math
 import urllib.request
 from collections.abc import Mapping, Sequence
+from http.client import HTTPException
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -15,8 +16,11 @@ def scrape(url: str, names: Sequence[str] = ()) -> Samples:
 
     ``names``: only these, which spares the caller most of the reading.
     """
-    with urllib.request.urlopen(url, timeout=2.0) as answer:  # noqa: S310 - a process of the installation
-        text = answer.read().decode()
+    try:
+        with urllib.request.urlopen(url, timeout=2.0) as answer:  # noqa: S310 - a process of the installation
+            text = answer.read().decode()
+    except HTTPException as error:  # it ended in the middle, or something else listens there
+        raise OSError(f"{url}: {error!r}") from error
     if names:
         text = "".join(line for line in text.splitlines(keepends=True) if line.startswith(tuple(names)))
     return {
