@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from leap.errors import USAGE, CommandError
+from leap.errors import UNREACHABLE, USAGE, CommandError
 from leap.load.installation import check
 from leap.load.plan import BURST
 from leap.main import build, run
@@ -43,6 +43,11 @@ def test_a_mistake_is_explained_before_anything_starts(
 ) -> None:
     assert run(["load", *words]) == USAGE
     assert message in capsys.readouterr().err
+
+
+def test_an_installation_that_does_not_answer_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["load", "--kafka", "127.0.0.1:1"]) == UNREACHABLE
+    assert "no Kafka at 127.0.0.1:1" in capsys.readouterr().err
 
 
 def test_more_students_than_partitions_can_hold_are_refused() -> None:
