@@ -120,7 +120,8 @@ async def _load(
                 await performing
         except asyncio.CancelledError:
             interrupted = True
-        _write(stage.run, series, png)
+        finally:
+            _write(stage.run, series, png)
         result = stage.run.as_json()
         if json:
             print_json(result)
@@ -132,7 +133,7 @@ async def _load(
 
 
 def _write(run: "Run", series: Path | None, png: Path | None) -> None:
-    """Write the files that were asked for, also of a run that was interrupted."""
+    """Write the files that were asked for, also of a run that was interrupted or failed."""
     if series is not None:
         run.series.write(series)
     if png is not None and run.series.seconds:

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from aiokafka.errors import KafkaError
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from leap.connect import offsets as started_offsets
-from leap.connect import redis_client
+from leap.connect import redis_client, safe_url
 from leap.errors import CONFIG, UNREACHABLE, CommandError
 from leap.load.days import Days
 from leap.load.generator import Generator, entries
@@ -30,7 +32,7 @@ from schemas.policy import PolicyError, PolicySet, read_policies
 from schemas.redis_keys import Keys
 from streams.admin import Offsets
 from streams.intake import partition_of
-from streams.producer import Message, Producer
+from streams.producer import DeliveryError, Message, Producer
 from streams.settings import ROLES, Role
 from windows.civil import CivilDays, number_of
 
@@ -172,6 +174,11 @@ async def perform(stage: _Stage) -> None:
         if not work.done():
             raise failing.result()
         work.result()
+    except (DeliveryError, KafkaError, RedisError) as error:
+        # The name alone: the text may quote what was sent.
+        settings = stage.run.installation.settings
+        msg = f"Kafka at {settings.kafka} or Redis at {safe_url(settings.redis)} went away ({type(error).__name__})"
+        raise CommandError(msg, UNREACHABLE) from error
     finally:
         await _cancelled([work, failing])
 
