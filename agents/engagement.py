@@ -72,6 +72,7 @@ class Engagement(Handler):
         self._topics = settings.topics
         self._owned: dict[int, asyncio.Task[Owned]] = {}
         self._generation = -1
+        self._closing = asyncio.Lock()
 
     async def assigned(self, partitions: set[TopicPartition], generation: int) -> bool:
         """Take partitions over.
@@ -117,8 +118,10 @@ class Engagement(Handler):
         async with owned.lock:
             items, rejected = self._decode(records)
             if any(type(item[3]) is log.DayClosed for item in items):
-                # It works on copies, and may take a second: meanwhile the other partitions go on.
-                draft, culprits = await asyncio.to_thread(self._decide, owned.partition, items)
+                # It works on copies, and may take a second: meanwhile the other partitions go on. Not several at once:
+                # that would be no faster, and each holds a record of everybody.
+                async with self._closing:
+                    draft, culprits = await asyncio.to_thread(self._decide, owned.partition, items)
             else:
                 draft, culprits = self._decide(owned.partition, items)
             await self._deliver(owned, draft, records, rejected + culprits)
