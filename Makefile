@@ -42,7 +42,7 @@ schemas: setup ## Write the JSON Schemas and the documents made from the code an
 lock: setup ## Choose the newest versions that pyproject.toml allows
 	$(BIN)/python -m pip install --quiet uv
 	$(UV_COMPILE) --upgrade --output-file requirements.lock
-	$(UV_COMPILE) --upgrade --constraint requirements.lock --group dev --output-file requirements-dev.lock
+	$(UV_COMPILE) --upgrade --constraint requirements.lock --group dev --extra load --output-file requirements-dev.lock
 
 clean: ## Remove what was made: .venv, caches, data of local runs
 	rm -rf $(VENV) .cache .leap .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

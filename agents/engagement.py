@@ -73,6 +73,7 @@ class Engagement(Handler):
         self._topics = settings.topics
         self._owned: dict[int, asyncio.Task[Owned]] = {}
         self._generation = -1
+        self._closing = asyncio.Lock()
 
     async def assigned(self, partitions: set[TopicPartition], generation: int) -> bool:
         """Take partitions over.
@@ -160,7 +161,7 @@ class Engagement(Handler):
         first, size = 0, len(items)
         while True:
             try:
-                draft = partition.decide(items[first : first + size])
+                draft = await self._draft(partition, items[first : first + size])
             except PolicyMismatchError:
                 raise
             except Exception as error:
@@ -177,6 +178,17 @@ class Engagement(Handler):
             first, size = first + size, min(2 * size, len(items) - first - size)
             if first >= len(items):
                 return
+
+    async def _draft(self, partition: Partition, items: list[Any]) -> Draft:
+        """Work a batch out; if a day closes, in a thread.
+
+        It works on copies, and may take a second: meanwhile the other partitions go on. Not several at once: that would
+        be no faster, and each holds a record of everybody.
+        """
+        if not any(type(item[3]) is log.DayClosed for item in items):
+            return partition.decide(items)
+        async with self._closing:
+            return await asyncio.to_thread(partition.decide, items)
 
     async def _deliver(self, owned: Owned, draft: Draft, records: Sequence[Any], rejected: list[Rejected]) -> None:
         effects, number = draft.effects, owned.partition.number

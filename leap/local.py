@@ -1,4 +1,4 @@
-"""An installation of its own on this machine, for ``leap demo`` and ``leap up``: embedded broker, Valkey, topics."""
+"""An installation of its own on this machine: a broker (the embedded one, unless told), Valkey, topics."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from deploy.servers import EmbeddedBroker, EmbeddedValkey, ServerError, free_port
+from deploy.servers import ApacheKafka, EmbeddedBroker, EmbeddedValkey, Server, ServerError, free_port
 from leap.errors import UNREACHABLE, CommandError
 from leap.options import load_settings
 from streams.admin import create_topics
@@ -15,14 +15,22 @@ from streams.settings import Role, Settings
 
 @asynccontextmanager
 async def servers(
-    directory: Path, *, kafka_port: int | None = None, redis_port: int | None = None, **settings: Any
+    directory: Path,
+    *,
+    kafka_port: int | None = None,
+    redis_port: int | None = None,
+    broker: Server | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Settings]:
     """Start both servers, make the topics, give the settings that lead there; stop them at the end.
+
+    ``broker``: another one than the embedded broker, not yet started.
 
     Raises:
         CommandError: a server did not start.
     """
-    broker = EmbeddedBroker(directory / "kafka", kafka_port)
+    broker = broker or EmbeddedBroker(directory / "kafka", kafka_port)
+    profile = "apache" if isinstance(broker, ApacheKafka) else "embedded"
     valkey = EmbeddedValkey(directory / "redis", redis_port)
     try:
         try:
@@ -31,7 +39,7 @@ async def servers(
                 server.start()
         except ServerError as error:
             raise CommandError(str(error), UNREACHABLE) from error
-        ready = load_settings(kafka=broker.address, redis=f"{valkey.url}/0", profile="embedded", **settings)
+        ready = load_settings(kafka=broker.address, redis=f"{valkey.url}/0", profile=profile, **settings)
         await create_topics(ready)
         yield ready
     finally:

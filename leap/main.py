@@ -45,6 +45,7 @@ COMMANDS = {
         "schemas": "Write what is made from the code: schemas, pages.",
         "bench": "Measure throughput and latency on this machine.",
         "chaos": "Let faults strike, and check what is left.",
+        "load": "Send events at a rate and measure what becomes of them.",
     },
 }
 """Every command by what it is for. The summaries stand here so that listing them need not import them all."""

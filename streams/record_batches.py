@@ -67,6 +67,9 @@ def _whole_batches(self: Any, max_records: float | None = None) -> list[Any]:
         following = batch.next_offset
     source.next_fetch_offset = following
     self._update_position()
+    # It refers to itself by its iterator: so it would stay, with all its bytes, until the garbage collector comes, and
+    # that we let run seldom.
+    source._records_iterator = None
     self._partition_records = None
     return unpacked
 

@@ -37,14 +37,18 @@ class OnceKeys:
     def add(self, day: int, keys: Keys) -> None:
         """Remember keys of a day; a small array takes them until it is worth merging into the large one."""
         large, small = self._days.get(day, (_NONE, _NONE))
-        small = _merged(small, keys)
+        small = merged(small, keys)
         if len(small) > max(_MERGE_AT, len(large) // 8):
-            large, small = _merged(large, small), _NONE
+            large, small = merged(large, small), _NONE
         self._days[day] = (large, small)
+
+    def count(self, day: int) -> int:
+        """Return how many keys of a day are held."""
+        return sum(map(len, self._days.get(day, ())))
 
     def of(self, day: int) -> Keys:
         """Return the keys of a day, sorted."""
-        return _merged(*self._days.get(day, (_NONE, _NONE)))
+        return merged(*self._days.get(day, (_NONE, _NONE)))
 
     def forget_before(self, day: int) -> None:
         """Forget every day before ``day``."""
@@ -52,7 +56,7 @@ class OnceKeys:
             del self._days[old]
 
 
-def _merged(left: Keys, right: Keys) -> Keys:
+def merged(left: Keys, right: Keys) -> Keys:
     """Return both in order.
 
     Two sorted runs: timsort merges them in one pass, where ``np.union1d`` would hash every key.

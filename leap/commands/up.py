@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -43,7 +43,7 @@ async def _up(kafka_port: int | None, redis_port: int | None, *, json: bool) -> 
         read_policies(given.policies)
     except PolicyError as error:
         raise CommandError(str(error), CONFIG) from error
-    own_key = {} if given.hash_key else {"hash_key": secrets.token_hex(32)}
+    own_key: dict[str, Any] = {} if given.hash_key else {"hash_key": secrets.token_hex(32)}
     with tempfile.TemporaryDirectory(prefix="leap-up-") as directory:
         async with servers(Path(directory), kafka_port=kafka_port, redis_port=redis_port, **own_key) as settings:
             chosen = ports(settings) if "metrics_port" in given.model_fields_set else free_ports(ROLES)

@@ -1,7 +1,6 @@
 """How long an activity takes from its source to the read model: measured in Redis, on some of the activities."""
 
 import asyncio
-import math
 import time
 from datetime import datetime
 from types import TracebackType
@@ -10,6 +9,7 @@ from typing import Self
 import orjson
 from redis.asyncio import Redis
 
+from leap.measure import quantile
 from schemas.redis_keys import Keys
 
 _ASK_EVERY = 0.005
@@ -61,13 +61,3 @@ class Latency:
                 break
             await asyncio.sleep(_ASK_EVERY)
         self._seconds.append(now - sent)
-
-
-def quantile(share: float, values: list[float]) -> float:
-    """Return the smallest value that at least this share of the values does not exceed.
-
-    >>> quantile(0.5, [3.0, 1.0, 2.0])
-    2.0
-    """
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

@@ -10,8 +10,8 @@ import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from leap.demo.latency import Latency
-from leap.demo.measure import Samples, scrape, total
 from leap.demo.picture import Picture
+from leap.measure import Samples, scrape, total
 from leap.supervisor import Supervisor
 from streams.admin import Offsets
 from streams.reader import consumer

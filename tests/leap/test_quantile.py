@@ -1,6 +1,6 @@
 import pytest
 
-from leap.demo.latency import quantile
+from leap.measure import quantile
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 50.0), (0.99, 99.0), (1.0, 100.0), (0.0, 1.0)])

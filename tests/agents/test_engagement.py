@@ -1,0 +1,72 @@
+"""The engagement agent: what a partition's close does to the others."""
+
+import asyncio
+import threading
+from typing import Any, NamedTuple
+
+import pytest
+
+from agents.decide import Context, Partition
+from agents.engagement import Engagement, Owned
+from schemas import log
+from schemas.policy import read_policies
+from streams.role import Health
+from streams.settings import Settings
+from windows.civil import CivilDays, date_of
+from windows.scoring import Rules
+
+DAY = 20_731  # 2026-10-05
+
+
+class Record(NamedTuple):
+    offset: int
+    key: bytes | None
+    value: bytes
+    timestamp: int = 0
+    headers: tuple = ()
+
+
+class Broker:
+    """Takes everything; no server is needed for what is tested here."""
+
+    async def send(self, *_: Any) -> list:
+        return []
+
+    async def write(self, messages: Any) -> None:
+        self.written = messages
+
+
+async def test_the_other_partitions_go_on_while_one_closes_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(_env_file=None, simulated_clock=True)  # type: ignore[call-arg]
+    policies = read_policies(settings.policies)
+    context = Context(Rules(policies), CivilDays(policies.zone))
+    broker: Any = Broker()
+    engagement = Engagement(settings, context, broker, broker, Health("engagement", 60.0))
+
+    async def owned() -> Owned:
+        return Owned(Partition(0, context), broker)
+
+    engagement._owned[0] = asyncio.create_task(owned())
+    loop_went_on = threading.Event()
+    decide = Partition.decide
+
+    def slow(partition: Partition, items: Any) -> Any:
+        assert loop_went_on.wait(5), "the event loop stood still while the day closed"
+        return decide(partition, items)
+
+    monkeypatch.setattr(Partition, "decide", slow)
+    policy = policies.on(date_of(DAY))
+    end = context.civil.end_of(DAY)
+    record = log.DayClosed(date_of(DAY).isoformat(), policy.version, policy.checksum, end + 300.0, ())
+    begun = log.FeedState("events", "fresh", end - 3600.0)
+    closing = asyncio.create_task(
+        engagement.handle("log", 0, [Record(0, None, log.encode(begun)), Record(1, None, log.encode(record))])
+    )
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    loop_went_on.set()
+    await asyncio.wait_for(closing, 60)
+
+    partition = (await engagement._owned[0]).partition
+    assert partition.meta is not None
+    assert partition.meta.anchor == DAY
