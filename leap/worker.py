@@ -20,6 +20,7 @@ from sinks.dead_letters import DeadLetters
 from streams import metrics
 from streams.admin import Offsets, TopicsError, admin, check_topics
 from streams.clock import Clock
+from streams.connection import RefusedError, reason
 from streams.intake import ADAPTERS, Intake
 from streams.producer import Producer
 from streams.role import (
@@ -59,7 +60,7 @@ def run(role: Role, settings: Settings) -> int:
     logger.info("%s: metrics and probes on port %d", role, probes.port)
     try:
         asyncio.run(reach(settings))
-    except (TopicsError, ConfigError) as error:
+    except (TopicsError, ConfigError, RefusedError) as error:
         print(f"leap worker {role}: {error}", file=sys.stderr)
         return EXIT_CONFIG
     except UnreachableError as error:
@@ -105,6 +106,7 @@ async def reach(settings: Settings) -> None:
 
     Raises:
         UnreachableError: it did not answer within ``start_timeout``.
+        RefusedError: it does not accept us, or we do not trust it.
         TopicsError: the topics are not as they should be.
     """
     deadline = time.monotonic() + settings.start_timeout
@@ -114,9 +116,9 @@ async def reach(settings: Settings) -> None:
                 break
         except (KafkaError, OSError) as error:
             if time.monotonic() > deadline:
-                msg = f"no Kafka at {settings.kafka} after {settings.start_timeout:.0f} s ({type(error).__name__})"
+                msg = f"no Kafka at {settings.kafka} after {settings.start_timeout:.0f} s ({reason(error)})"
                 raise UnreachableError(msg) from error
-            logger.warning("waiting for Kafka at %s (%s)", settings.kafka, type(error).__name__)
+            logger.warning("waiting for Kafka at %s (%s)", settings.kafka, reason(error))
             await asyncio.sleep(1.0)
     await check_topics(settings)
 
@@ -187,9 +189,11 @@ async def _until_signal(work: Awaitable[None], health: Health) -> int:
         with contextlib.suppress(asyncio.CancelledError):
             await task
     except Exception as error:
-        logger.critical("%s ended", health.role, exc_info=error)
-        print(f"leap worker {health.role}: {error!r}", file=sys.stderr)
-        return int(getattr(error, "exit_code", EXIT_SOFTWARE))
+        code = int(getattr(error, "exit_code", EXIT_SOFTWARE))
+        if code != EXIT_CONFIG:
+            logger.critical("%s ended", health.role, exc_info=error)
+        print(f"leap worker {health.role}: {error if code == EXIT_CONFIG else repr(error)}", file=sys.stderr)
+        return code
     finally:
         beating.cancel()
     return 0

@@ -8,9 +8,10 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import for_code
+from aiokafka.errors import KafkaConnectionError, for_code
 
 from schemas.topics import Topic
+from streams import connection
 from streams.reader import consumer
 from streams.settings import Settings
 
@@ -23,9 +24,18 @@ class TopicsError(Exception):
 
 @asynccontextmanager
 async def admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    """Give an admin client, and close it."""
-    client = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap, client_id=f"{settings.prefix}.admin")
-    await client.start()
+    """Give an admin client, and close it.
+
+    Raises:
+        RefusedError: the brokers do not accept us, or we do not trust them.
+        aiokafka.errors.KafkaConnectionError: none can be reached; the message says why.
+    """
+    client = AIOKafkaAdminClient(**connection.kafka(settings), client_id=f"{settings.prefix}.admin")
+    try:
+        await client.start()
+    except KafkaConnectionError as error:
+        await client.close()
+        raise KafkaConnectionError(await connection.why(settings) or "it had no time") from error
     try:
         yield client
     finally:

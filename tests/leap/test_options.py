@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from leap.connect import safe_url
 from leap.options import Where, as_environment, load_settings
+from sinks.store import safe_url
 from streams.settings import Settings
 
 
