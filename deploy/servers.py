@@ -200,6 +200,7 @@ class ApacheKafka(Server):
         settings: broker settings beside or instead of those below.
         tls: its certificate; it runs with deploy/kafka/server-tls.properties then, and lets in only whom that says.
         users: name and password of each user that is there from the start; only with `tls`.
+        listeners: ports of more listeners by name, whose security is in `settings`; only with `tls`.
     """
 
     name = "kafka"
@@ -213,6 +214,7 @@ class ApacheKafka(Server):
         settings: Mapping[str, str] | None = None,
         tls: Tls | None = None,
         users: Mapping[str, str] | None = None,
+        listeners: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(directory, port)
         self._controller_port = free_port()
@@ -221,6 +223,7 @@ class ApacheKafka(Server):
         self._settings = dict(settings or {})
         self._tls = tls
         self._users = dict(users or {})
+        self._listeners = dict(listeners or {})
         if tls:
             self.host = "localhost"
 
@@ -256,7 +259,8 @@ class ApacheKafka(Server):
 
     def _secured(self, tls: Tls, controller: str) -> Mapping[str, str]:
         """What server-tls.properties says, at this server's addresses, with its files."""
-        brokers = f"BROKERS://{self.host}:{self._brokers_port}"
+        ports = {"CLIENTS": self.port, "BROKERS": self._brokers_port, **self._listeners}
+        listeners = ",".join(f"{name}://{self.host}:{port}" for name, port in ports.items())
         keystore = self.directory / "kafka.pem"
         keystore.touch(0o600)
         _write(keystore, tls.key.read_text() + tls.certificate.read_text())
@@ -264,8 +268,8 @@ class ApacheKafka(Server):
         return {
             **dict(line.split("=", 1) for line in lines if line and not line.startswith("#")),
             "controller.quorum.voters": f"1@{controller}",
-            "listeners": f"CLIENTS://{self.address},{brokers},CONTROLLER://{controller}",
-            "advertised.listeners": f"CLIENTS://{self.address},{brokers}",
+            "listeners": f"{listeners},CONTROLLER://{controller}",
+            "advertised.listeners": listeners,
             "log.dirs": str(self.directory / "data"),
             "ssl.keystore.location": str(keystore),
             "ssl.truststore.location": str(tls.ca),

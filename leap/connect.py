@@ -66,7 +66,7 @@ async def redis_client(settings: Settings) -> AsyncIterator["Redis"]:
         except RedisRefusedError as error:
             raise CommandError(f"Redis at {where}: {error}", CONFIG) from error
         except RedisDownError as error:
-            msg = f"no Redis at {where} ({error}); is it up, and is LEAP_REDIS or --redis right?"
+            msg = f"no Redis at {where} ({error}); is it up, and is LEAP_REDIS or --redis right (rediss:// for TLS)?"
             raise CommandError(msg, UNREACHABLE) from error
         yield client
     finally:

@@ -23,6 +23,7 @@ from streams.clock import Clock
 from streams.connection import RefusedError, reason
 from streams.intake import ADAPTERS, Intake
 from streams.producer import Producer
+from streams.rights import lacking
 from streams.role import (
     EXIT_CONFIG,
     EXIT_SOFTWARE,
@@ -59,7 +60,7 @@ def run(role: Role, settings: Settings) -> int:
         return EXIT_CONFIG
     logger.info("%s: metrics and probes on port %d", role, probes.port)
     try:
-        asyncio.run(reach(settings))
+        asyncio.run(reach(settings, role))
     except (TopicsError, ConfigError, RefusedError) as error:
         print(f"leap worker {role}: {error}", file=sys.stderr)
         return EXIT_CONFIG
@@ -101,12 +102,13 @@ class UnreachableError(Exception):
     """Kafka or Redis did not answer in time; the message has the address."""
 
 
-async def reach(settings: Settings) -> None:
-    """Wait until Kafka answers, then check the topics.
+async def reach(settings: Settings, role: Role) -> None:
+    """Wait until Kafka answers, then check the topics, and what we may do with them.
 
     Raises:
         UnreachableError: it did not answer within ``start_timeout``.
         RefusedError: it does not accept us, or we do not trust it.
+        ConfigError: our user lacks rights that the role needs.
         TopicsError: the topics are not as they should be.
     """
     deadline = time.monotonic() + settings.start_timeout
@@ -121,6 +123,8 @@ async def reach(settings: Settings) -> None:
             logger.warning("waiting for Kafka at %s (%s)", settings.kafka, reason(error))
             await asyncio.sleep(1.0)
     await check_topics(settings)
+    if settings.kafka_security != "plaintext" and (problems := await lacking(settings, role)):
+        raise ConfigError("\n".join(problems))
 
 
 def _maker(role: Role, settings: Settings, policies: PolicySet, health: Health) -> Callable[[], Awaitable[Handler]]:

@@ -91,7 +91,10 @@ async def check_topics(settings: Settings, *, configs: bool = True) -> None:
             should = partitions_of(topic, settings)
             found = described.get(name)
             if found is None or found["error_code"]:
-                problems.append(f"{name}: missing; make it with: leap topics create ({should} partitions)")
+                hidden = (
+                    "" if settings.kafka_user is None else f", if {settings.kafka_user} may see it (leap acls check)"
+                )
+                problems.append(f"{name}: missing{hidden}; make it with: leap topics create ({should} partitions)")
             elif len(found["partitions"]) != should:
                 problems.append(
                     f"{name}: has {len(found['partitions'])} partitions, should have {should} "
@@ -107,7 +110,10 @@ async def _wrong_configs(client: AIOKafkaAdminClient, wanted: Mapping[str, Topic
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in wanted]
     problems = []
     for response in await client.describe_configs(resources):
-        for _, _, _, name, entries in response.resources:
+        for code, _, _, name, entries in response.resources:
+            if code:
+                problems.append(f"{name}: its settings may not be looked at: {for_code(code).__name__}")
+                continue
             have = {entry[0]: entry[1] for entry in entries}
             for key, value in wanted[name].config.items():
                 if have.get(key) != value:

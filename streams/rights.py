@@ -4,14 +4,17 @@ A user is named ``<prefix>-<name>``: one for each role, for a person who operate
 Every right is about one topic or one group by its full name. Writing idempotently needs no right of its own.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
-from aiokafka.errors import for_code
-from aiokafka.protocol.admin import CreateAclsRequest, DescribeAclsRequest
+from aiokafka.errors import GroupAuthorizationFailedError, for_code
+from aiokafka.protocol.admin import CreateAclsRequest, DescribeAclsRequest, DescribeGroupsRequest
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.group import HeartbeatRequest
+from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 
 from streams.admin import admin
-from streams.settings import Settings
+from streams.settings import Role, Settings
 
 Operation = Literal["Read", "Write", "Create", "Describe", "DescribeConfigs"]
 Resource = Literal["Topic", "Group"]
@@ -20,6 +23,7 @@ Resource = Literal["Topic", "Group"]
 _RESOURCES: dict[Resource, int] = {"Topic": 2, "Group": 3}
 _OPERATIONS: dict[Operation, int] = {"Read": 3, "Write": 4, "Create": 5, "Describe": 8, "DescribeConfigs": 10}
 _ANY, _LITERAL, _ALLOW = 1, 3, 3
+_NO_RIGHT = GroupAuthorizationFailedError.errno
 
 
 class Right(NamedTuple):
@@ -138,6 +142,90 @@ async def given(settings: Settings) -> set[tuple[str, ...]]:
                     what = operations.get(operation, f"operation {operation}")
                     found.add((user, what, resources.get(resource, f"resource {resource}"), name, *odd))
     return found
+
+
+class _MetadataResponse(Response):
+    API_KEY, API_VERSION = 3, 8
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        ("brokers", Array(("node_id", Int32), ("host", String()), ("port", Int32), ("rack", String()))),
+        ("cluster_id", String()),
+        ("controller_id", Int32),
+        (
+            "topics",
+            Array(
+                ("error_code", Int16),
+                ("name", String()),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    Array(
+                        ("error_code", Int16),
+                        ("partition", Int32),
+                        ("leader", Int32),
+                        ("leader_epoch", Int32),
+                        ("replicas", Array(Int32)),
+                        ("isr", Array(Int32)),
+                        ("offline_replicas", Array(Int32)),
+                    ),
+                ),
+                ("operations", Int32),
+            ),
+        ),
+        ("cluster_operations", Int32),
+    )
+
+
+class _MetadataStruct(RequestStruct):
+    API_KEY, API_VERSION, RESPONSE_TYPE = 3, 8, _MetadataResponse
+    SCHEMA = Schema(
+        ("topics", Array(String())),
+        ("create", Boolean),
+        ("with_cluster_operations", Boolean),
+        ("with_topic_operations", Boolean),
+    )
+
+
+class _Metadata(Request[_MetadataStruct]):
+    """Asks what we may do with topics: the first version that answers it, which aiokafka lacks."""
+
+    API_KEY = 3
+
+    def __init__(self, topics: Sequence[str]) -> None:
+        """Take the names of topics."""
+        self._topics = topics
+
+    def build(self, request_struct_class: type[_MetadataStruct]) -> _MetadataStruct:
+        """Return the request."""
+        return request_struct_class(self._topics, False, False, True)
+
+
+async def lacking(settings: Settings, role: Role) -> list[str]:
+    """Return, a line each, what a role needs and we, whoever we are, may not do.
+
+    To be asked at start: a client that may not read waits for ever, and says nothing.
+    """
+    user = _user(settings, role)
+    async with admin(settings) as client:
+        topics = await client._send_request(_Metadata([topic.name for topic in settings.topics]))
+        allowed = {name: operations for _, name, _, _, operations in topics.topics}
+
+        async def may(right: Right) -> bool:
+            if right.resource == "Topic":
+                return bool(allowed.get(right.name, 0) >> _OPERATIONS[right.operation] & 1)
+            if right.operation == "Describe":
+                described = await client._send_request(DescribeGroupsRequest([right.name]))
+                return bool(described.groups[0][0] != _NO_RIGHT)
+            # Nobody beats so; who may not be a member is told that first.
+            beat = await client._send_request(HeartbeatRequest(right.name, -1, "nobody"))
+            return bool(beat.error_code != _NO_RIGHT)
+
+        missing = [right for right in rights(settings) if right.user == user and not await may(right)]
+    who = settings.kafka_user or "our certificate's user"
+    return [
+        f"{name}: {who} has no right to {operation} this {resource.lower()}; give it with: leap acls apply"
+        for _, operation, resource, name in sorted(missing)
+    ]
 
 
 class _CreateAcls(CreateAclsRequest):
