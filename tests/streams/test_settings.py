@@ -10,7 +10,7 @@ from pydantic import SecretStr, ValidationError
 
 from streams.settings import SECRETS, UNSECURED, Settings, variable
 
-SASL = {"kafka_security": "sasl_ssl", "kafka_user": "leap-roster", "kafka_password": "s3cret"}
+SASL: dict[str, Any] = {"kafka_security": "sasl_ssl", "kafka_user": "leap-roster", "kafka_password": "s3cret"}
 
 
 @pytest.fixture
@@ -90,10 +90,10 @@ def test_what_would_protect_nothing_is_refused(certificate: dict[str, Path]) -> 
 
 
 def test_certificates_that_cannot_be_used_are_named_with_the_reason(certificate: dict[str, Path]) -> None:
-    files = {f"kafka_{name}_file": path for name, path in certificate.items() if name != "other_key"}
+    files: dict[str, Any] = {f"kafka_{name}_file": path for name, path in certificate.items() if name != "other_key"}
     assert Settings(kafka_security="ssl", **files).kafka_ca_file == certificate["ca"]
 
-    ssl = {"kafka_security": "ssl", **files}
+    ssl: dict[str, Any] = {"kafka_security": "ssl", **files}
     no_pem = Path(__file__)
     for change, words in (
         ({"kafka_ca_file": "/nowhere"}, "LEAP_KAFKA_CA_FILE: /nowhere cannot be read: No such file"),
