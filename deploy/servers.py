@@ -104,7 +104,7 @@ class Server(ABC):
             return self.address
         self._prepare()
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - our own words, and no shell
                 self._command(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -288,7 +288,7 @@ class ApacheKafka(Server):
             ),
         ]  # fmt: skip
         with self.log.open("ab") as log:
-            code = subprocess.call(command, stdout=log, stderr=subprocess.STDOUT)
+            code = subprocess.call(command, stdout=log, stderr=subprocess.STDOUT)  # noqa: S603 - as above
         if code != 0:
             raise self._failure(f"could not format its data directory (code {code})")
 
@@ -425,7 +425,7 @@ def kafka_jars() -> Path:
             "-DincludeScope=runtime",
             f"-DoutputDirectory={fetched}",
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - as above
         if done.returncode != 0:
             raise ServerError(f"mvn could not get kafka's jars:\n{done.stdout}{done.stderr}")
         with contextlib.suppress(OSError):  # another process was quicker, with the same jars
