@@ -220,10 +220,13 @@ async def test_everything_runs_over_tls_with_a_user_a_role(secured: Secured, tmp
         await system.until(lambda: all_ready(system), "every role is ready")
 
         operator = {**COMMON, **secured.settings("leap-operator"), **redis}
-        status = json.loads(await done("status", "--json", **operator))
-        assert {role["role"] for role in status["lag"]} == {*ROLES} - {"clock"}
-        assert json.loads(await done("rebuild", "--json", **operator))["same"]
-    await done("acls", "check", **COMMON, **secured.settings("admin"))
+        status, rebuilt, _ = await asyncio.gather(
+            done("status", "--json", **operator),
+            done("rebuild", "--json", **operator),
+            done("acls", "check", **COMMON, **secured.settings("admin")),
+        )
+        assert {lag["role"] for lag in json.loads(status)["lag"]} == {*ROLES} - {"clock"}
+        assert json.loads(rebuilt)["same"]
 
 
 async def all_ready(system: Installation) -> bool:
