@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 
-import uvloop
 from aiokafka.errors import KafkaError
 
 from agents.decide import Context
@@ -17,7 +16,7 @@ from agents.roster import Roster
 from leap import __version__
 from schemas.policy import PolicyError, PolicySet, read_policies
 from sinks.dead_letters import DeadLetters
-from streams import metrics
+from streams import event_loop, metrics
 from streams.admin import Offsets, TopicsError, admin, check_topics
 from streams.clock import Clock
 from streams.connection import RefusedError, reason
@@ -48,7 +47,7 @@ class ConfigError(Exception):
 
 def run(role: Role, settings: Settings) -> int:
     """Run one role until a signal; returns the exit code."""
-    uvloop.install()
+    event_loop.install()
     metrics.build_info.labels(__version__).set(1)
     health = Health(role, settings.stuck_after)
     try:

@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import trustme
+from aiokafka import TopicPartition
 from aiokafka.conn import create_conn
 from aiokafka.protocol.admin import (
     AlterConfigsRequest,
@@ -46,7 +48,9 @@ from schemas.redis_keys import Keys
 from sinks.store import connect
 from streams.admin import create_topics
 from streams.connection import security
+from streams.event_loop import Loop
 from streams.producer import Producer
+from streams.reader import consumer, read_to_end
 from streams.rights import give, given, rights, users
 from streams.settings import ROLES, Settings, variable
 from tests.integration.harness import Event, Installation, redis_users
@@ -232,6 +236,27 @@ async def test_everything_runs_over_tls_with_a_user_a_role(secured: Secured, tmp
 async def all_ready(system: Installation) -> bool:
     """Whether every process says that it is ready."""
     return all([(await worker.get("/ready"))[0] == 200 for worker in system.workers])
+
+
+def test_a_tls_connection_in_use_is_closed_at_once(secured: Secured) -> None:
+    """In the workers' event loop, and while the broker holds a fetch back: uvloop as it comes takes 30 s."""
+    settings = Settings(**COMMON | {"prefix": OTHER}, **secured.settings("admin"))
+
+    async def read_and_stop() -> float:
+        await create_topics(settings)
+        topic = settings.topics.clock.name
+        async with writing(secured, "admin") as producer:
+            await producer.deliver(topic, 0, [(b"closed/0", b"{}", [])])
+        kafka = consumer(settings, "test")
+        await kafka.start()
+        async for _ in read_to_end(kafka, [TopicPartition(topic, 0)]):
+            pass
+        began = time.monotonic()
+        await kafka.stop()
+        return time.monotonic() - began
+
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        assert runner.run(read_and_stop()) < 15
 
 
 # -- who may do what --------------------------------------------------------------------------------------------------
