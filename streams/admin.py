@@ -208,5 +208,6 @@ class Offsets:
             self._groups[group] = kafka
         wanted = list(partitions)
         kafka.assign(wanted)
+        kafka.pause(*wanted)  # or it would begin to fetch, which nobody reads and not everybody who asks may
         offsets = {tp: await kafka.committed(tp) for tp in wanted}
         return {tp: offset for tp, offset in offsets.items() if offset is not None}

@@ -223,6 +223,9 @@ async def test_everything_runs_over_tls_with_a_user_a_role(secured: Secured, tmp
             await system.until(arrived, "the tap-in and the close of both partitions are in Redis")
         await system.until(lambda: all_ready(system), "every role is ready")
 
+        for worker in system.workers:
+            assert "Not authorized" not in worker.log.read_text(), f"{worker} tries what it may not"
+
         operator = {**COMMON, **secured.settings("leap-operator"), **redis}
         status, rebuilt, _ = await asyncio.gather(
             done("status", "--json", **operator),
@@ -242,11 +245,14 @@ def test_a_tls_connection_in_use_is_closed_at_once(secured: Secured) -> None:
     """In the workers' event loop, and while the broker holds a fetch back: uvloop as it comes takes 30 s."""
     settings = Settings(**COMMON | {"prefix": OTHER}, **secured.settings("admin"))
 
-    async def read_and_stop() -> float:
+    topic = settings.topics.clock.name
+
+    async def write() -> None:
         await create_topics(settings)
-        topic = settings.topics.clock.name
         async with writing(secured, "admin") as producer:
             await producer.deliver(topic, 0, [(b"closed/0", b"{}", [])])
+
+    async def read_and_stop() -> float:
         kafka = consumer(settings, "test")
         await kafka.start()
         async for _ in read_to_end(kafka, [TopicPartition(topic, 0)]):
@@ -256,7 +262,9 @@ def test_a_tls_connection_in_use_is_closed_at_once(secured: Secured) -> None:
         return time.monotonic() - began
 
     with asyncio.Runner(loop_factory=Loop) as runner:
-        assert runner.run(read_and_stop()) < 15
+        runner.run(write())
+        for _ in range(4):  # it is a race, which uvloop mostly loses
+            assert runner.run(read_and_stop()) < 15
 
 
 # -- who may do what --------------------------------------------------------------------------------------------------
