@@ -8,6 +8,7 @@ from aiokafka.errors import KafkaError
 from redis.asyncio import Redis
 
 from leap.errors import CONFIG, UNREACHABLE, CommandError
+from schemas.topics import Topic
 from sinks.store import RedisDownError, RedisRefusedError, connect, safe_url, translated
 from streams.admin import Offsets, TopicsError, admin, check_topics
 from streams.connection import RefusedError, reason
@@ -16,8 +17,8 @@ from streams.settings import Settings
 _PATIENCE = 5.0
 
 
-async def reach_kafka(settings: Settings, *, topics: bool = True) -> None:
-    """Check that Kafka answers and (unless told not to) that the topics are there.
+async def reach_kafka(settings: Settings, *, topics: bool = True, only: Topic | None = None) -> None:
+    """Check that Kafka answers and (unless told not to) that the topics are there, or ``only`` one.
 
     Raises:
         CommandError: it does not, or they are not.
@@ -26,7 +27,7 @@ async def reach_kafka(settings: Settings, *, topics: bool = True) -> None:
         async with asyncio.timeout(_PATIENCE), admin(settings):
             pass
         if topics:
-            await check_topics(settings, configs=False)
+            await check_topics(settings, configs=False, only=only)
     except RefusedError as error:
         raise CommandError(str(error), CONFIG) from error
     except (KafkaError, OSError, TimeoutError) as error:

@@ -75,14 +75,14 @@ async def create_topics(settings: Settings) -> list[str]:
     return made
 
 
-async def check_topics(settings: Settings, *, configs: bool = True) -> None:
-    """Check that every topic is there, with the partitions and the settings it should have.
+async def check_topics(settings: Settings, *, configs: bool = True, only: Topic | None = None) -> None:
+    """Check that every topic (or only one) is there, with the partitions and the settings it should have.
 
     Raises:
         TopicsError: a line for each that is not.
     """
     problems: list[str] = []
-    wanted = {topic.name: topic for topic in settings.topics}
+    wanted = {topic.name: topic for topic in ([only] if only else settings.topics)}
     async with admin(settings) as client:
         described: dict[str, Any] = {
             topic["topic"]: topic for topic in await client.describe_topics() if topic["topic"] in wanted

@@ -205,8 +205,9 @@ async def test_everything_runs_over_tls_with_a_user_a_role(secured: Secured, tmp
         async with writing(secured, "leap-records") as records:
             entry = (student.student.encode(), b'{"student": "student-4711"}', [])
             await records.deliver(topics.students.name, system.partition_of(student.student), [entry])
-        async with writing(secured, "leap-source-events") as source:
-            await source.deliver(topics.source("events").name, 0, [(None, student.value(), [])])
+        events = tmp_path / "events.jsonl"
+        events.write_bytes(student.value())
+        await done("replay", str(events), "--source", "events", **COMMON, **secured.settings("leap-source-events"))
 
         async with connect(system.settings, "test") as client:
 
