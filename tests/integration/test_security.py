@@ -437,23 +437,30 @@ class OldRedis(EmbeddedValkey):
         return False
 
 
-async def test_mutual_tls_lets_in_who_has_a_certificate(secured: Secured) -> None:
-    """The name of the certificate is the user; without one, or with that of a stranger, nobody gets in."""
-    operator = secured.authority.issue(f"{OTHER}-operator")
-    tls = {"kafka": f"localhost:{secured.ports['mutual']}", "kafka_security": "ssl", "kafka_ca_file": operator.ca}
-    own = {"kafka_certificate_file": operator.certificate, "kafka_key_file": operator.key}
-    settings = Settings(**COMMON | {"prefix": OTHER}, **secured.settings("admin"))
-    await create_topics(settings)
-    await apply(settings)
+async def test_mutual_tls_lets_in_who_has_a_certificate(secured: Secured, tmp_path: Path) -> None:
+    """The name of the certificate is the user: a role works as that; without one nobody gets in."""
+    roster = secured.authority.issue(f"{OTHER}-roster")
+    address = f"localhost:{secured.ports['mutual']}"
+    chosen = {**COMMON, **secured.settings("admin"), "prefix": OTHER}
+    async with Installation(directory=tmp_path, profile="apache", **chosen) as system:
+        await apply(system.settings)
+        bare = {
+            "LEAP_KAFKA": address,
+            "LEAP_KAFKA_SECURITY": "ssl",
+            "LEAP_KAFKA_USER": None,
+            "LEAP_KAFKA_PASSWORD": None,
+        }
+        files = {"LEAP_KAFKA_CERTIFICATE_FILE": str(roster.certificate), "LEAP_KAFKA_KEY_FILE": str(roster.key)}
+        worker = system.start("roster", **bare, **files)
+        nobody = system.start("roster", **bare, LEAP_START_TIMEOUT="1")
 
-    let_in, nobody = await asyncio.gather(
-        asyncio.to_thread(leap, "topics", "check", **COMMON | {"prefix": OTHER}, **tls, **own),
-        asyncio.to_thread(leap, "topics", "check", **COMMON | {"prefix": OTHER}, **tls),
-    )
-    assert let_in.returncode == 0, let_in.stderr
-    assert nobody.returncode == UNREACHABLE
-    assert f"no Kafka at localhost:{secured.ports['mutual']}" in nobody.stderr
-    assert "Traceback" not in nobody.stderr
+        assert await nobody.ended() == UNREACHABLE, nobody.tail()
+        assert f"no Kafka at {address} after 1 s" in nobody.log.read_text()
+        assert "Traceback" not in nobody.log.read_text()
+        await system.enrol(["student-4712"], datetime.now(UTC))
+        await system.caught_up("roster")
+        worker.terminate()
+        assert await worker.ended() == 0, worker.tail()
 
 
 async def test_a_worker_that_is_not_let_in_says_why_and_ends(secured: Secured, tmp_path: Path) -> None:

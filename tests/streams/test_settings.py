@@ -36,7 +36,7 @@ def refusal(**given: Any) -> str:
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_secret_may_stand_in_a_file(name: str, tmp_path: Path) -> None:
-    """One line end is the editor's; anything else belongs to the secret."""
+    """Line ends at its end are the editor's; anything else belongs to the secret."""
     file = tmp_path / "secret"
     file.write_text(" s3cret \n")
     needed = {**SASL, "kafka_password": None} if name == "kafka_password" else {}
