@@ -7,7 +7,7 @@ UV_COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-
 	--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit fuzz lint bench schemas lock clean
+.PHONY: help setup demo test unit fuzz lint bench schemas sbom audit lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,13 @@ bench: setup ## Measure throughput on this machine
 
 schemas: setup ## Write the JSON Schemas and the documents made from the code anew
 	$(BIN)/leap schemas
+
+sbom: setup ## List what ships in sbom.cdx.json (CycloneDX), from the lock
+	$(BIN)/python -W ignore -m cyclonedx_py requirements requirements.lock --pyproject pyproject.toml \
+		--output-reproducible --validate --output-file sbom.cdx.json
+
+audit: setup ## Ask the package index for known vulnerabilities of what ships
+	$(BIN)/pip-audit --requirement requirements.lock --disable-pip --strict --progress-spinner off
 
 lock: setup ## Choose the newest versions that pyproject.toml allows
 	$(BIN)/python -m pip install --quiet uv

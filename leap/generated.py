@@ -1,6 +1,7 @@
 """Documents made from the code: JSON Schemas of every record, and the pages of metrics, topics and settings."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from schemas.topics import Topic, Topics
 from streams import metrics
 from streams.admin import partitions_of
 from streams.embedded import DEVIATIONS
+from streams.rights import rights, users
 from streams.settings import Settings
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -45,6 +47,7 @@ def documents() -> dict[Path, str]:
         Path("docs/topics.md"): _topics(),
         Path("docs/settings.md"): _settings(),
         Path("docs/embedded-broker.md"): _embedded_broker(),
+        Path("docs/rights.md"): _rights(),
     }
     return {Path(f"schemas/json/{name}.json"): _text(schema) for name, schema in schemas()} | pages
 
@@ -143,6 +146,30 @@ def _embedded_broker() -> str:
     for name, deviation in DEVIATIONS.items():
         lines.append(f"| {name.replace('_', ' ')} | {deviation.instead} | {deviation.for_us} |")
     return _page(lines, "streams/embedded.py")
+
+
+def _rights() -> str:
+    settings = Settings.model_construct()
+    lines = [
+        "# Rights in Kafka",
+        "",
+        "`leap acls apply` gives them, `leap acls check` compares: see [security.md](security.md). `leap` is the",
+        "prefix (`LEAP_PREFIX`). Who may read or write may describe, too. Nobody may delete or alter anything.",
+        "",
+    ]
+    everyone = rights(settings)
+    for user, who in users(settings).items():
+        lines += [f"## `{user}`", "", f"{who[0].upper()}{who[1:]}.", "", "| may | topics and groups |", "|---|---|"]
+        what: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+        for right in sorted(everyone):
+            if right.user == user:
+                what[right.operation, right.resource].append(f"`{right.name}`")
+        every = len(list(settings.topics))
+        for (operation, resource), names in what.items():
+            words = "every topic" if len(names) == every else f"{resource.lower()} " + ", ".join(names)
+            lines.append(f"| {operation} | {words} |")
+        lines.append("")
+    return _page(lines[:-1], "streams/rights.py")
 
 
 def _default(value: Any) -> str:

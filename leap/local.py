@@ -10,7 +10,7 @@ from deploy.servers import ApacheKafka, EmbeddedBroker, EmbeddedValkey, Server, 
 from leap.errors import UNREACHABLE, CommandError
 from leap.options import load_settings
 from streams.admin import create_topics
-from streams.settings import Role, Settings
+from streams.settings import UNSECURED, Role, Settings
 
 
 @asynccontextmanager
@@ -39,7 +39,7 @@ async def servers(
                 server.start()
         except ServerError as error:
             raise CommandError(str(error), UNREACHABLE) from error
-        ready = load_settings(kafka=broker.address, redis=f"{valkey.url}/0", profile=profile, **settings)
+        ready = load_settings(kafka=broker.address, redis=f"{valkey.url}/0", profile=profile, **UNSECURED, **settings)
         await create_topics(ready)
         yield ready
     finally:

@@ -19,7 +19,8 @@ New here? `leap demo` shows all of it on this machine, with real anonymised data
 
 EXIT_CODES = """\
 Exit codes: 0 done; 1 a check failed; 2 wrong usage; 69 Kafka or Redis is unreachable (the message has the address); \
-70, 75 a worker ended itself (its supervisor starts it again); 78 settings, policy or topics are wrong.
+70, 75 a worker ended itself (its supervisor starts it again); 78 settings, policy, topics,\
+ credentials or rights are wrong.
 
 Settings come from the environment (LEAP_KAFKA, LEAP_REDIS, ...) or from a file named by LEAP_ENV_FILE:
 see docs/settings.md.
@@ -37,6 +38,7 @@ COMMANDS = {
     "Run": {
         "worker": "Run one role, or all of them.",
         "topics": "Make the topics, or check them.",
+        "acls": "Give Kafka's users their rights, or check them.",
         "replay": "Send a file's rows to a source topic.",
         "rebuild": "Write Redis again from Kafka.",
         "parity": "Check that Redis and Kafka agree.",

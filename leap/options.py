@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic_settings import SettingsError
 
 from leap.errors import CONFIG, CommandError
-from streams.settings import Settings
+from streams.settings import SECRETS, Settings, variable
 
 _WHERE = Group("Where", help="Default: the settings (LEAP_... in the environment, or a file named by LEAP_ENV_FILE).")
 
@@ -40,22 +40,30 @@ def load_settings(**given: Any) -> Settings:
     try:
         return Settings(**given)
     except ValidationError as error:
-        lines = [f"LEAP_{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors(include_input=False)]
-        raise CommandError("\n".join(lines), CONFIG) from error
+        raise CommandError("\n".join(map(_line, error.errors(include_input=False))), CONFIG) from error
     except SettingsError as error:
         raise CommandError(f"settings: {error}", CONFIG) from error
 
 
+def _line(error: Any) -> str:
+    """Return one of pydantic's errors as a line. One about several settings names them itself."""
+    text = str(error["msg"]).removeprefix("Value error, ")
+    return f"{variable('.'.join(map(str, error['loc'])))}: {text}" if error["loc"] else text
+
+
 def as_environment(settings: Settings) -> dict[str, str]:
-    """Return what a child process needs in its environment to have these very settings."""
-    environment: dict[str, str] = {}
+    """Return what a child process needs in its environment to have these very settings.
+
+    An empty variable is one that is not set, also where our own environment has it.
+    """
+    environment = {"LEAP_ENV_FILE": ""}  # what it says is among the settings, unless something else went before it
     for name in settings.model_fields_set:
         value = getattr(settings, name)
-        if value is None:
-            continue
-        if name == "hash_key":
+        if value is None or (name in SECRETS and getattr(settings, f"{name}_file") is not None):
+            value = ""  # a secret that stands in a file stays there
+        elif isinstance(value, SecretStr):
             value = value.get_secret_value()
         elif isinstance(value, tuple):
             value = "[" + ",".join(f'"{item}"' for item in value) + "]"
-        environment[f"LEAP_{name.upper()}"] = str(value)
+        environment[variable(name)] = str(value)
     return environment

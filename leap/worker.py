@@ -8,23 +8,23 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 
-import uvloop
 from aiokafka.errors import KafkaError
 
 from agents.decide import Context
 from agents.engagement import Engagement
 from agents.roster import Roster
 from leap import __version__
-from leap.connect import safe_url
 from schemas.policy import PolicyError, PolicySet, read_policies
 from sinks.dead_letters import DeadLetters
 from sinks.read_model import ReadModel
-from sinks.store import RedisDownError, RedisRefusedError, Store, connect
-from streams import metrics
+from sinks.store import RedisDownError, RedisRefusedError, Store, connect, safe_url
+from streams import event_loop, metrics
 from streams.admin import Offsets, TopicsError, admin, check_topics
 from streams.clock import Clock
+from streams.connection import RefusedError, reason
 from streams.intake import ADAPTERS, Intake
 from streams.producer import Producer
+from streams.rights import lacking
 from streams.role import (
     EXIT_CONFIG,
     EXIT_SOFTWARE,
@@ -49,7 +49,7 @@ class ConfigError(Exception):
 
 def run(role: Role, settings: Settings) -> int:
     """Run one role until a signal; returns the exit code."""
-    uvloop.install()
+    event_loop.install()
     metrics.build_info.labels(__version__).set(1)
     health = Health(role, settings.stuck_after)
     try:
@@ -62,7 +62,7 @@ def run(role: Role, settings: Settings) -> int:
     logger.info("%s: metrics and probes on port %d", role, probes.port)
     try:
         asyncio.run(reach(settings, role))
-    except (TopicsError, ConfigError, RedisRefusedError) as error:
+    except (TopicsError, ConfigError, RefusedError, RedisRefusedError) as error:
         print(f"leap worker {role}: {error}", file=sys.stderr)
         return EXIT_CONFIG
     except UnreachableError as error:
@@ -104,10 +104,12 @@ class UnreachableError(Exception):
 
 
 async def reach(settings: Settings, role: Role) -> None:
-    """Wait until Kafka answers, then check the topics; for the read model wait until Redis answers, too.
+    """Wait until Kafka answers, then check the topics, and what we may do with them; for the read model Redis, too.
 
     Raises:
         UnreachableError: it did not answer within ``start_timeout``.
+        RefusedError: it does not accept us, or we do not trust it.
+        ConfigError: our user lacks rights that the role needs.
         TopicsError: the topics are not as they should be.
     """
     deadline = time.monotonic() + settings.start_timeout
@@ -117,11 +119,13 @@ async def reach(settings: Settings, role: Role) -> None:
                 break
         except (KafkaError, OSError) as error:
             if time.monotonic() > deadline:
-                msg = f"no Kafka at {settings.kafka} after {settings.start_timeout:.0f} s ({type(error).__name__})"
+                msg = f"no Kafka at {settings.kafka} after {settings.start_timeout:.0f} s ({reason(error)})"
                 raise UnreachableError(msg) from error
-            logger.warning("waiting for Kafka at %s (%s)", settings.kafka, type(error).__name__)
+            logger.warning("waiting for Kafka at %s (%s)", settings.kafka, reason(error))
             await asyncio.sleep(1.0)
     await check_topics(settings)
+    if settings.kafka_security != "plaintext" and (problems := await lacking(settings, role)):
+        raise ConfigError("\n".join(problems))
     if role == "readmodel":
         await _reach_redis(settings)
 
@@ -219,9 +223,11 @@ async def _until_signal(work: Awaitable[None], health: Health) -> int:
         with contextlib.suppress(asyncio.CancelledError):
             await task
     except Exception as error:
-        logger.critical("%s ended", health.role, exc_info=error)
-        print(f"leap worker {health.role}: {error!r}", file=sys.stderr)
-        return int(getattr(error, "exit_code", EXIT_SOFTWARE))
+        code = int(getattr(error, "exit_code", EXIT_SOFTWARE))
+        if code != EXIT_CONFIG:
+            logger.critical("%s ended", health.role, exc_info=error)
+        print(f"leap worker {health.role}: {error if code == EXIT_CONFIG else repr(error)}", file=sys.stderr)
+        return code
     finally:
         beating.cancel()
     return 0

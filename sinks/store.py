@@ -16,12 +16,14 @@ touch a student's keys and those of a department in one step for the same reason
 
 import logging
 import re
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha1
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import msgspec
@@ -111,15 +113,42 @@ _STUDENT, _RATING, _ENTRY, _CLOSED, _COUNT, _CLAIM = (
 _SCRIPTS = (_STUDENT, _RATING, _ENTRY, _CLOSED, _COUNT, _CLAIM)
 
 
-def connect(settings: Settings, name: str) -> "Redis":
-    """Return a client that leaves trying again to us; it connects when it is first used."""
+def connect(
+    settings: Settings, name: str, *, connect_timeout: float = _CONNECT_TIMEOUT, timeout: float = SOCKET_TIMEOUT
+) -> "Redis":
+    """Return a client that leaves trying again to us; it connects when it is first used.
+
+    Raises:
+        ValueError: the URL is none.
+    """
+    options: dict[str, Any] = {}
+    if settings.redis_password is not None:
+        options = {"username": settings.redis_user, "password": settings.redis_password.get_secret_value()}
+    if urlsplit(settings.redis).scheme == "rediss":
+        options |= {
+            "ssl_cert_reqs": "required",
+            "ssl_check_hostname": True,
+            "ssl_min_version": ssl.TLSVersion.TLSv1_2,
+            "ssl_ca_certs": None if settings.redis_ca_file is None else str(settings.redis_ca_file),
+        }
     return Redis.from_url(
         settings.redis,
         client_name=f"{settings.prefix}.{name}",
-        socket_timeout=SOCKET_TIMEOUT,
-        socket_connect_timeout=_CONNECT_TIMEOUT,
+        socket_timeout=timeout,
+        socket_connect_timeout=connect_timeout,
         retry=Retry(NoBackoff(), 0),
+        **options,
     )
+
+
+def safe_url(url: str) -> str:
+    """Return a URL without its password.
+
+    >>> safe_url("redis://reader:secret@localhost:6379/0")
+    'redis://localhost:6379/0'
+    """
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 class Store:
@@ -143,7 +172,7 @@ class Store:
         no harm, while no step could be taken from it.
         """
         fields = [_field(tp) for tp in partitions]
-        with _translated():
+        with translated():
             if not fields:
                 await self._redis.ping()
                 return []
@@ -214,7 +243,7 @@ class Store:
                 yield key
 
     async def _scan(self, pattern: str) -> AsyncIterator[str]:
-        with _translated():
+        with translated():
             async for key in self._redis.scan_iter(pattern, count=1000):
                 yield _text(key)
 
@@ -284,7 +313,7 @@ class Store:
 
     async def _publish(self, day: str) -> None:
         """Publish each department's figures of a day. The day is noted last, so that a crash in between repeats it."""
-        with _translated():
+        with translated():
             departments = sorted(_text(code) for code in await self._redis.smembers(self.keys.departments))
         async with self._pipeline() as pipe:
             for code in departments:
@@ -305,7 +334,7 @@ class Store:
     async def _execute(self, pipe: Pipeline) -> list[Any]:
         """Run a pipeline and return its answers; scripts that Redis does not have (yet, any more) are loaded first."""
         commands = list(pipe.command_stack)
-        with _translated():
+        with translated():
             answers = await pipe.execute(raise_on_error=False)
             if any(isinstance(answer, NoScriptError) for answer in answers):
                 for script in _SCRIPTS:
@@ -328,18 +357,30 @@ def _field(tp: TopicPartition) -> str:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     """Turn what redis-py raises into our two errors; what is neither (a bug, a key of another type) stays."""
     try:
         yield
     except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
         raise RedisRefusedError(f"Redis refuses: {error}") from error
     except (RedisError, OSError) as error:
+        if (distrust := _distrust(error)) is not None:
+            raise RedisRefusedError(distrust) from error
         if isinstance(error, ResponseError) and "NOAUTH" in str(error):
             raise RedisRefusedError(f"Redis refuses: {error}") from error
         if isinstance(error, _LOST) or any(word in str(error) for word in _WHILE_DOWN):
             raise RedisDownError(f"{type(error).__name__}: {error}") from error
         raise
+
+
+def _distrust(error: BaseException) -> str | None:
+    """Return why TLS failed, if it did: redis-py keeps the cause behind its own error. Trying again would not help."""
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"Redis is not trusted: {cause.verify_message}"
+    if isinstance(cause, ssl.SSLError):
+        return f"no TLS connection to Redis ({cause.reason or cause})"
+    return None if cause is None else _distrust(cause)
 
 
 def _calls(items: int) -> int:

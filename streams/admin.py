@@ -9,9 +9,10 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import for_code
+from aiokafka.errors import KafkaConnectionError, for_code
 
 from schemas.topics import Topic
+from streams import connection
 from streams.reader import consumer
 from streams.settings import Settings
 
@@ -25,9 +26,18 @@ class TopicsError(Exception):
 
 @asynccontextmanager
 async def admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    """Give an admin client, and close it."""
-    client = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap, client_id=f"{settings.prefix}.admin")
-    await client.start()
+    """Give an admin client, and close it.
+
+    Raises:
+        RefusedError: the brokers do not accept us, or we do not trust them.
+        aiokafka.errors.KafkaConnectionError: none can be reached; the message says why.
+    """
+    client = AIOKafkaAdminClient(**connection.kafka(settings), client_id=f"{settings.prefix}.admin")
+    try:
+        await client.start()
+    except KafkaConnectionError as error:
+        await client.close()
+        raise KafkaConnectionError(await connection.why(settings) or "it had no time") from error
     try:
         yield client
     finally:
@@ -82,14 +92,14 @@ async def _until_shown(client: AIOKafkaAdminClient, names: list[str]) -> None:
         await asyncio.sleep(0.05 if missing else 0)
 
 
-async def check_topics(settings: Settings, *, configs: bool = True) -> None:
-    """Check that every topic is there, with the partitions and the settings it should have.
+async def check_topics(settings: Settings, *, configs: bool = True, only: Topic | None = None) -> None:
+    """Check that every topic (or only one) is there, with the partitions and the settings it should have.
 
     Raises:
         TopicsError: a line for each that is not.
     """
     problems: list[str] = []
-    wanted = {topic.name: topic for topic in settings.topics}
+    wanted = {topic.name: topic for topic in ([only] if only else settings.topics)}
     async with admin(settings) as client:
         described: dict[str, Any] = {
             topic["topic"]: topic for topic in await client.describe_topics() if topic["topic"] in wanted
@@ -98,7 +108,10 @@ async def check_topics(settings: Settings, *, configs: bool = True) -> None:
             should = partitions_of(topic, settings)
             found = described.get(name)
             if found is None or found["error_code"]:
-                problems.append(f"{name}: missing; make it with: leap topics create ({should} partitions)")
+                hidden = (
+                    "" if settings.kafka_user is None else f", if {settings.kafka_user} may see it (leap acls check)"
+                )
+                problems.append(f"{name}: missing{hidden}; make it with: leap topics create ({should} partitions)")
             elif len(found["partitions"]) != should:
                 problems.append(
                     f"{name}: has {len(found['partitions'])} partitions, should have {should} "
@@ -114,7 +127,10 @@ async def _wrong_configs(client: AIOKafkaAdminClient, wanted: Mapping[str, Topic
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in wanted]
     problems = []
     for response in await client.describe_configs(resources):
-        for _, _, _, name, entries in response.resources:
+        for code, _, _, name, entries in response.resources:
+            if code:
+                problems.append(f"{name}: its settings may not be looked at: {for_code(code).__name__}")
+                continue
             have = {entry[0]: entry[1] for entry in entries}
             for key, value in wanted[name].config.items():
                 if have.get(key) != value:
@@ -209,5 +225,6 @@ class Offsets:
             self._groups[group] = kafka
         wanted = list(partitions)
         kafka.assign(wanted)
+        kafka.pause(*wanted)  # or it would begin to fetch, which nobody reads and not everybody who asks may
         offsets = {tp: await kafka.committed(tp) for tp in wanted}
         return {tp: offset for tp, offset in offsets.items() if offset is not None}

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.cloudevents import Headers
 from schemas.topics import LARGEST_SOURCE_BYTES
+from streams import connection
 from streams.settings import Settings
 
 Message = tuple[bytes | None, bytes | None, Headers]
@@ -36,7 +37,7 @@ class Producer:
     def __init__(self, settings: Settings, name: str) -> None:
         """Prepare; ``name`` becomes the client id."""
         self._kafka = AIOKafkaProducer(
-            bootstrap_servers=settings.bootstrap,
+            **connection.kafka(settings),
             client_id=f"{settings.prefix}.{name}",
             acks="all",
             enable_idempotence=settings.profile == "apache",

@@ -6,6 +6,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from streams import connection
 from streams import inflation as _inflation  # noqa: F401 - bounds every fetch
 from streams.settings import Settings
 
@@ -19,7 +20,7 @@ class StalledError(Exception):
 def consumer(settings: Settings, name: str, **options: Any) -> AIOKafkaConsumer:
     """Return a consumer without a group (or with the options of one), not yet started."""
     return AIOKafkaConsumer(
-        bootstrap_servers=settings.bootstrap,
+        **connection.kafka(settings),
         client_id=f"{settings.prefix}.{name}",
         enable_auto_commit=False,
         auto_offset_reset="earliest",

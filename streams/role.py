@@ -22,7 +22,7 @@ from aiokafka import TopicPartition
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from schemas.dead_letters import DeadLetter
-from streams import metrics
+from streams import connection, metrics
 from streams.admin import Offsets
 from streams.record_batches import SCHEME, App
 from streams.settings import Role, Settings
@@ -216,6 +216,22 @@ its first number again, and then everything of the next generation would be drop
 _AT_ONCE = 50_000
 """Records that a role deals with at once, however many came in a fetch."""
 
+
+def _credentials(settings: Settings) -> faust.types.auth.CredentialsT | None:
+    """Return what Faust makes its aiokafka clients' security of: the same as that of our own clients."""
+    options = connection.security(settings)
+    if settings.kafka_security.startswith("sasl"):
+        return faust.SASLCredentials(
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            mechanism=options["sasl_mechanism"],
+            ssl_context=options.get("ssl_context"),
+        )
+    if settings.kafka_security == "ssl":
+        return faust.SSLCredentials(context=options["ssl_context"])
+    return None
+
+
 _LANE = 2
 """Batches that wait in a partition's lane.
 
@@ -262,6 +278,7 @@ class Streaming:
         self.app = App(
             settings.group(role),
             broker=[f"{SCHEME}://{server}" for server in settings.bootstrap],
+            broker_credentials=_credentials(settings),
             store="memory://",
             origin="streams",
             autodiscover=False,

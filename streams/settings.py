@@ -2,17 +2,44 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.topics import Topics
+from streams.tls import client_context
 
 Role = Literal["roster", "intake", "engagement", "clock", "readmodel"]
 _POLICIES = Path(__file__).resolve().parent.parent / "policy"
 
 ROLES: tuple[Role, ...] = ("roster", "intake", "engagement", "clock", "readmodel")
+
+SECRETS = ("kafka_password", "redis_password", "hash_key")
+"""Settings that are never printed. Each may come from a file instead, which ``<name>_file`` names."""
+
+
+UNSECURED: dict[str, Any] = {"kafka_security": "plaintext"} | dict.fromkeys(
+    (
+        "kafka_user",
+        "kafka_password",
+        "kafka_password_file",
+        "kafka_ca_file",
+        "kafka_certificate_file",
+        "kafka_key_file",
+        "redis_user",
+        "redis_password",
+        "redis_password_file",
+        "redis_ca_file",
+    )
+)
+"""Settings of servers of one's own on this machine, which have neither users nor TLS, whatever the environment says."""
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return f"LEAP_{name.upper()}"
 
 
 class Settings(BaseSettings):
@@ -23,10 +50,35 @@ class Settings(BaseSettings):
         env_file=os.environ.get("LEAP_ENV_FILE"),
         env_ignore_empty=True,  # or an empty LEAP_HASH_KEY would count as a key
         extra="ignore",
+        hide_input_in_errors=True,  # or an error would print the secrets beside it
     )
 
     kafka: str = Field("127.0.0.1:9092", description="bootstrap servers, comma-separated")
-    redis: str = Field("redis://127.0.0.1:6379/0", description="URL of Redis or Valkey")
+    kafka_security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = Field(
+        "plaintext", description="how Kafka is spoken to; ssl: TLS, sasl: user and password"
+    )
+    kafka_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256"] = Field(
+        "SCRAM-SHA-512", description="how the password is proven (sasl)"
+    )
+    kafka_user: str | None = Field(None, description="user of Kafka (sasl)")
+    kafka_password: SecretStr | None = Field(None, description="that user's password")
+    kafka_password_file: Path | None = Field(None, description="or a file that has the password")
+    kafka_ca_file: Path | None = Field(
+        None, description="PEM file of the authorities that Kafka's certificate may come from; else the system's"
+    )
+    kafka_certificate_file: Path | None = Field(
+        None, description="PEM file of our own certificate, and those it needs, where brokers ask for one (mutual TLS)"
+    )
+    kafka_key_file: Path | None = Field(None, description="PEM file of its key, if it is not in the same file")
+
+    redis: str = Field("redis://127.0.0.1:6379/0", description="URL of Redis or Valkey; rediss: TLS")
+    redis_user: str | None = Field(None, description="user of Redis; without one, its default user")
+    redis_password: SecretStr | None = Field(None, description="that user's password")
+    redis_password_file: Path | None = Field(None, description="or a file that has the password")
+    redis_ca_file: Path | None = Field(
+        None, description="PEM file of the authorities that Redis' certificate may come from; else the system's"
+    )
+
     profile: Literal["apache", "embedded"] = Field(
         "apache", description="embedded: a broker without idempotent producers and offsetsForTimes (demo only)"
     )
@@ -40,6 +92,7 @@ class Settings(BaseSettings):
     epoch: Annotated[int, Field(ge=0, le=32767)] = Field(1, description="rises when topics are made anew")
     policies: Path = Field(_POLICIES, description="folder of policy files, or one file")
     hash_key: SecretStr | None = Field(None, description="secret key of the hashes that tell repeats")
+    hash_key_file: Path | None = Field(None, description="or a file that has the key")
     simulated_clock: bool = Field(default=False, description="time comes from the records' headers (demo, back-test)")
 
     metrics_host: str = Field("127.0.0.1", description="where /metrics, /live and /ready listen")
@@ -67,6 +120,64 @@ class Settings(BaseSettings):
     marker_interval: float = Field(
         12 * 3600.0, description="between markers that let idle compacted partitions compact"
     )
+
+    @model_validator(mode="after")
+    def _read_secrets(self) -> Self:
+        """Read the secrets that files have."""
+        for name in SECRETS:
+            file: Path | None = getattr(self, f"{name}_file")
+            if file is None:
+                continue
+            if getattr(self, name) is not None:
+                raise ValueError(f"{variable(name)} and {variable(name)}_FILE: set one of them")
+            try:
+                secret = file.read_text(encoding="utf-8").rstrip("\r\n")
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "it is no text"
+                raise ValueError(f"{variable(name)}_FILE: {file} cannot be read: {reason}") from error
+            if not secret:
+                raise ValueError(f"{variable(name)}_FILE: {file} is empty")
+            setattr(self, name, SecretStr(secret))
+        return self
+
+    @model_validator(mode="after")
+    def _check_kafka(self) -> Self:
+        """Refuse what would be left unused: who sets a CA or a password believes that it protects."""
+        sasl, tls = self.kafka_security.startswith("sasl"), self.kafka_security.endswith("ssl")
+        for name in ("kafka_user", "kafka_password"):
+            if sasl and getattr(self, name) is None:
+                raise ValueError(f"{variable(name)} is not set, and LEAP_KAFKA_SECURITY={self.kafka_security} needs it")
+            if not sasl and getattr(self, name) is not None:
+                raise ValueError(f"{variable(name)} is set, but LEAP_KAFKA_SECURITY={self.kafka_security} has no users")
+        for name in ("kafka_ca_file", "kafka_certificate_file", "kafka_key_file"):
+            if not tls and getattr(self, name) is not None:
+                raise ValueError(f"{variable(name)} is set, but LEAP_KAFKA_SECURITY={self.kafka_security} has no TLS")
+        if self.kafka_key_file is not None and self.kafka_certificate_file is None:
+            raise ValueError("LEAP_KAFKA_KEY_FILE is set, but LEAP_KAFKA_CERTIFICATE_FILE is not")
+        if tls:
+            client_context("LEAP_KAFKA", self.kafka_ca_file, self.kafka_certificate_file, self.kafka_key_file)
+        return self
+
+    @model_validator(mode="after")
+    def _check_redis(self) -> Self:
+        """Take user and password out of the URL, which is printed; refuse a URL that weakens TLS."""
+        url = urlsplit(self.redis)
+        if url.password is not None or url.username:
+            if self.redis_user is not None or self.redis_password is not None:
+                raise ValueError("LEAP_REDIS has a user or a password, and so have LEAP_REDIS_USER or _PASSWORD")
+            self.redis = url._replace(netloc=url.netloc.rpartition("@")[2]).geturl()
+            self.redis_user = unquote(url.username) if url.username else None
+            self.redis_password = SecretStr(unquote(url.password)) if url.password else None
+        for name, _ in parse_qsl(url.query, keep_blank_values=True):
+            if name.startswith("ssl_") or name in {"username", "password"}:
+                raise ValueError(f"LEAP_REDIS: {name} does not belong into the URL; see docs/security.md")
+        if self.redis_user is not None and self.redis_password is None:
+            raise ValueError("LEAP_REDIS_USER is set, but LEAP_REDIS_PASSWORD is not")
+        if url.scheme == "rediss":
+            client_context("LEAP_REDIS", self.redis_ca_file)
+        elif self.redis_ca_file is not None:
+            raise ValueError("LEAP_REDIS_CA_FILE is set, but LEAP_REDIS is no rediss:// URL, so there is no TLS")
+        return self
 
     @property
     def fetch_wait(self) -> float:

@@ -10,14 +10,14 @@ from redis.asyncio import Redis
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from leap.connect import reach_kafka, redis_client, safe_url
+from leap.connect import reach_kafka, redis_client
 from leap.errors import CHECK_FAILED, CONFIG, OK, UNREACHABLE, CommandError
 from leap.options import Where
 from leap.terminal import out, print_json, progress
 from schemas.state import CodecError
 from sinks import rebuild as sink
 from sinks.rebuild import Report
-from sinks.store import RedisDownError, RedisRefusedError
+from sinks.store import RedisDownError, RedisRefusedError, safe_url
 from streams.reader import StalledError
 from streams.settings import Settings
 
@@ -60,7 +60,7 @@ def explained(settings: Settings) -> Iterator[None]:
     except RedisDownError as error:
         raise CommandError(f"Redis at {safe_url(settings.redis)} went away: {error}", UNREACHABLE) from error
     except RedisRefusedError as error:
-        raise CommandError(f"Redis at {safe_url(settings.redis)} refuses: {error}", CONFIG) from error
+        raise CommandError(f"Redis at {safe_url(settings.redis)}: {error}", CONFIG) from error
     except StalledError as error:
         raise CommandError(f"Kafka at {settings.kafka}: {error}", UNREACHABLE) from error
     except CodecError as error:

@@ -93,7 +93,8 @@ def _oulad(file: Path, start: date, settings: Settings) -> Iterator[Message]:
 
 
 async def _replay(file: Path, source: str, messages: Iterator[Message], settings: Settings) -> int:
-    await reach_kafka(settings)
+    # A source owner sees no other topic.
+    await reach_kafka(settings, only=settings.topics.source(source))
     topic = settings.topics.source(source).name
     producer = Producer(settings, "replay")
     await producer.start()

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def schemas(
     *, check: Annotated[bool, Parameter(help="Only compare; exit code 1 if one is not up to date.")] = False
 ) -> int:
-    """Write what is made from the code: schemas/json/*.json, and the pages of metrics, topics, settings and the broker.
+    """Write what is made from the code: schemas/json/*.json, pages of metrics, topics, settings, rights and the broker.
 
     The JSON Schemas (2020-12) describe every record that travels, for those who produce or consume in another language.
 

@@ -9,13 +9,14 @@ from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
-from leap.connect import redis_client, safe_url
+from leap.connect import redis_client
 from leap.errors import CHECK_FAILED, CONFIG, CommandError
 from leap.options import Where
 from leap.terminal import ACTIVITY_NAMES, BAND_NAMES, BAND_STYLES, bar, out, print_json
 from leap.views import View, read_views
 from schemas.policy import Policy, PolicyError, PolicySet, read_policies
 from schemas.redis_keys import NOT_RATED, Keys
+from sinks.store import safe_url
 from streams.settings import Settings
 
 _NOWHERE = Where()

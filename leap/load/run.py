@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from leap.connect import offsets as started_offsets
-from leap.connect import redis_client, safe_url
+from leap.connect import redis_client
 from leap.errors import CONFIG, UNREACHABLE, CommandError
 from leap.load.days import Days
 from leap.load.generator import Generator, entries
@@ -30,6 +30,7 @@ from leap.terminal import progress
 from schemas.cloudevents import recorded_at
 from schemas.policy import PolicyError, PolicySet, read_policies
 from schemas.redis_keys import Keys
+from sinks.store import safe_url
 from streams.admin import Offsets
 from streams.intake import partition_of
 from streams.producer import DeliveryError, Message, Producer

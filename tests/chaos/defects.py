@@ -68,8 +68,8 @@ def no_source_fence() -> None:
 
     past_fence = decide.Draft._past_fence
 
-    def unfenced(self: Any, sources: Any, positions: Any) -> Any:
-        return np.ones_like(past_fence(self, sources, positions))
+    def unfenced(self: Any, run: slice, positions: Any) -> Any:
+        return np.ones_like(past_fence(self, run, positions))
 
     decide.Draft._past_fence = unfenced  # type: ignore[method-assign]
 

@@ -148,9 +148,9 @@ async def test_a_server_that_is_loading_is_down(store: Store, plain: redis.Redis
     assert plain.ping()
     from redis.exceptions import BusyLoadingError  # noqa: PLC0415
 
-    from sinks.store import _translated  # noqa: PLC0415
+    from sinks.store import translated  # noqa: PLC0415
 
-    with pytest.raises(RedisDownError), _translated():
+    with pytest.raises(RedisDownError), translated():
         raise BusyLoadingError("LOADING Redis is loading the dataset in memory")
 
 

@@ -5,6 +5,7 @@ Everything is read back with a plain consumer, so that what a test judges does n
 
 import asyncio
 import functools
+import hashlib
 import http.client
 import json
 import os
@@ -29,13 +30,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from schemas import log
 from schemas.cloudevents import recorded_at
 from schemas.policy import PolicySet, read_policies
+from streams import connection
 from streams.admin import Offsets, create_topics
 from streams.clock import Clock
 from streams.intake import partition_of
 from streams.producer import Producer
-from streams.settings import Role, Settings
+from streams.settings import SECRETS, Role, Settings, variable
 
 ROOT = Path(__file__).resolve().parents[2]
+USERS = ROOT / "deploy" / "redis" / "users.acl"
 RUNNER = Path(__file__).with_name("faulty_worker.py").relative_to(ROOT)
 LONDON = ZoneInfo("Europe/London")
 
@@ -117,6 +120,18 @@ class Got(NamedTuple):
 def noon(day: date, hour: int = 12, minute: int = 0) -> datetime:
     """Return an instant of a civil day in London."""
     return datetime(day.year, day.month, day.day, hour, minute, tzinfo=LONDON)
+
+
+def redis_users(directory: Path, prefix: str) -> Path:
+    """Write the project's users of Redis for a prefix, each with the password "<user>-secret"; return the file."""
+    lines = []
+    for line in USERS.read_text(encoding="utf-8").replace("leap:", f"{prefix}:").splitlines():
+        name = line.split()[1]
+        password = hashlib.sha256(f"{name}-secret".encode()).hexdigest()
+        lines.append(line if name == "default" else f"{line} #{password}")
+    file = directory / "users.acl"
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file
 
 
 class Worker:
@@ -249,6 +264,8 @@ class Installation:
         self.producer = Producer(self.settings, "test")
         self.offsets = Offsets(self.settings, "test")
         self._sent: defaultdict[str, int] = defaultdict(int)
+        self.private: set[str] = {str(chosen[name]) for name in SECRETS if chosen.get(name)}
+        """What no process may print: secrets, and every student who was enrolled or did something."""
 
     async def __aenter__(self) -> Self:
         await create_topics(self.settings)
@@ -257,10 +274,29 @@ class Installation:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for worker in self.workers:
-            worker.kill()
-        await self.producer.stop()
-        await self.offsets.stop()
+        try:
+            await self.check_privacy()
+        finally:
+            for worker in self.workers:
+                worker.kill()
+            await self.producer.stop()
+            await self.offsets.stop()
+
+    async def check_privacy(self) -> None:
+        """Check that no log of a process and no metric names a student or a secret.
+
+        Raises:
+            AssertionError: one does.
+        """
+        said = {str(worker): worker.log.read_text(errors="replace") for worker in self.workers}
+        running = [worker for worker in self.workers if worker.running and worker.port]
+        answers = await asyncio.gather(*(worker.get("/metrics", timeout=2.0) for worker in running))
+        said |= {f"/metrics of {worker}": text for worker, (_, text) in zip(running, answers, strict=True)}
+        for who, text in said.items():
+            for name in self.private:
+                # As a word of its own, or "s1" would be found in "partitions1".
+                if name in text and (found := re.search(rf"^.*(?<!\w){re.escape(name)}(?!\w).*$", text, re.MULTILINE)):
+                    raise AssertionError(f"{who} names {name!r}, a student or a secret: {found[0][:2000]}")
 
     # -- processes ----------------------------------------------------------------------------------------------------
 
@@ -274,6 +310,7 @@ class Installation:
         name = f"{role}-{len(self.workers) + 1}"
         logfile, mark = self.directory / f"{name}.log", self.directory / f"{name}.fault"
         env = {k: v for k, v in os.environ.items() if not k.startswith("LEAP_")}
+        self.private |= {environment[name] for name in map(variable, SECRETS) if environment.get(name)}
         for key, value in self._chosen.items():
             env[f"LEAP_{key.upper()}"] = json.dumps(value) if isinstance(value, tuple | bool) else str(value)
         given = {"PYTHONPATH": str(root), "PYTHONUNBUFFERED": "1", **environment}
@@ -346,6 +383,7 @@ class Installation:
         """Send roster entries, as the student records system does."""
         by_partition = defaultdict(list)
         for student in students:
+            self.private.add(student)
             value = json.dumps({"student": student, **fields}).encode()
             by_partition[self.partition_of(student)].append((student.encode(), value, self.at(when)))
         for number, messages in by_partition.items():
@@ -356,6 +394,7 @@ class Installation:
         topic = self.topics.source("events").name
         by_partition = defaultdict(list)
         for event in events:
+            self.private.add(event.student)
             number = self._sent["events"] % self.settings.source_partitions
             self._sent["events"] += 1
             headers = [*self.at(recorded or event.at), ("trace", b"of the source")]
@@ -372,6 +411,7 @@ class Installation:
         """Write student-log records as intake, roster and clock would: by student, or to ``partition``."""
         by_partition = defaultdict(list)
         for student, record in records:
+            self.private |= {student} - {None}
             number = self.partition_of(student) if partition is None and student is not None else partition
             by_partition[number].append((student.encode() if student else None, log.encode(record), []))
         for number, messages in by_partition.items():
@@ -456,7 +496,7 @@ class Installation:
     async def read(self, topic: str) -> list[Got]:
         """Return every record of a topic, in order a partition."""
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.settings.kafka,
+            **connection.kafka(self.settings),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=4 * 1024 * 1024,

@@ -5,7 +5,6 @@ Records are made by engagement's own core, for a small university, and go throug
 
 import asyncio
 import contextlib
-import hashlib
 import os
 import random
 import shutil
@@ -43,6 +42,7 @@ from streams.admin import Offsets, admin, create_topics
 from streams.producer import Producer
 from streams.reader import consumer, read_to_end
 from streams.settings import Settings
+from tests.integration.harness import redis_users
 from windows.civil import CivilDays
 from windows.scoring import Rules
 
@@ -853,32 +853,13 @@ async def test_parity_names_what_differs_and_rebuild_mends_it_beside_the_running
 @pytest.fixture
 def guarded(tmp_path: Path, topic_prefix: str) -> Iterator[EmbeddedValkey]:
     """A server with the project's users (and the passwords "<user>-secret")."""
-    lines = (PROJECT / "deploy/redis/users.acl").read_text(encoding="utf-8").splitlines()
-    prefix = topic_prefix.strip(".")
-    users = [line.replace("leap:", f"{prefix}:") for line in lines]
-    for index, line in enumerate(users):
-        name = line.split()[1]
-        if name != "default":
-            users[index] = f"{line} #{hashlib.sha256(f'{name}-secret'.encode()).hexdigest()}"
-    file = tmp_path / "users.acl"
-    file.write_text("\n".join(users) + "\n", encoding="utf-8")
-    server = Guarded(tmp_path / "guarded", binary=shutil.which("redis-server"), options=("--aclfile", str(file)))
-    with server:
+    users = redis_users(tmp_path, topic_prefix.strip("."))
+    with Guarded(tmp_path / "guarded", binary=shutil.which("redis-server"), users=users) as server:
         yield server
 
 
 class Guarded(EmbeddedValkey):
-    """Its default user is switched off, so that it answers a ping with a refusal."""
-
-    def _answers(self) -> bool:
-        try:
-            with redis.Redis(port=self.port) as probe:
-                probe.ping()
-        except redis.AuthenticationError:
-            return True
-        except redis.RedisError:
-            return False
-        return False
+    """A server with users."""
 
     def as_user(self, name: str, password: str | None = None) -> str:
         return f"redis://{name}:{password or f'{name}-secret'}@{self.address}/0"

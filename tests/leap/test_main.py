@@ -48,7 +48,15 @@ def test_what_does_not_answer_is_named_without_its_password(
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("LEAP_PARTITIONS", "many"), ("LEAP_SOURCES", "oulad"), ("LEAP_PREFIX", "a b"), ("LEAP_METRICS_PORT", "70000")],
+    [
+        ("LEAP_PARTITIONS", "many"),
+        ("LEAP_SOURCES", "oulad"),
+        ("LEAP_PREFIX", "a b"),
+        ("LEAP_METRICS_PORT", "70000"),
+        ("LEAP_KAFKA_SECURITY", "tls"),
+        ("LEAP_KAFKA_PASSWORD_FILE", "no-file"),
+        ("LEAP_REDIS_CA_FILE", "ca.pem"),
+    ],
 )
 def test_a_setting_that_cannot_be_used_is_named(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
