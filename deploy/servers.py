@@ -111,7 +111,7 @@ class Server(ABC):
                 stderr=subprocess.STDOUT,
                 cwd=self.directory,
                 start_new_session=True,  # Ctrl-C is for us: we stop it when its clients are done
-                preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one system call, loaded before the fork
+                preexec_fn=die_with_parent(),  # noqa: PLW1509 - one system call, loaded before the fork
             )
         deadline = time.monotonic() + timeout
         while not self._answers():
@@ -469,7 +469,7 @@ def _ask(port: int, question: bytes, is_fine: Callable[[bytes], bool], tls: Tls 
     return False
 
 
-def _die_with_parent() -> Callable[[], None] | None:
+def die_with_parent() -> Callable[[], None] | None:
     """What the child calls before its program, so that the kernel kills it when we die."""
     if sys.platform != "linux":
         return None

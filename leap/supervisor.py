@@ -6,7 +6,6 @@ Kubernetes does, and so does this.
 
 import asyncio
 import contextlib
-import ctypes
 import logging
 import os
 import signal
@@ -16,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+from deploy.servers import die_with_parent
 from leap.errors import CONFIG, OK
 from leap.options import as_environment
 from streams.settings import Role, Settings
@@ -25,7 +25,6 @@ logger = logging.getLogger(__name__)
 _PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 _RAN_WELL = 60.0
 """After so many seconds of running, the next end counts as a first one."""
-_PR_SET_PDEATHSIG = 1
 
 
 class Supervisor:
@@ -107,7 +106,7 @@ class Supervisor:
             stdout=output,
             stderr=output,
             start_new_session=True,  # Ctrl-C is for us: we end them in order
-            preexec_fn=_die_with_parent(),
+            preexec_fn=die_with_parent(),
         )
         self._children[role] = child
         if self._stopping.is_set():
@@ -149,18 +148,3 @@ def _signal(child: asyncio.subprocess.Process, number: int) -> None:
 
 def _how(code: int) -> str:
     return f"exit {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    """Return what the child calls before its program, so that the kernel ends it when we die."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl
-    parent = os.getpid()
-
-    def in_child() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # we died before that call
-            os._exit(1)
-
-    return in_child
