@@ -299,8 +299,7 @@ class Run:
             await self.system.send_raw(topic, 0, [(None, value, at) for value in day.bad])
         portions = [events[i : i + 10] for i in range(0, len(events), 10)]
         for portion in portions:
-            for when in {recorded(event, day.date) for event in portion}:
-                await self.system.send([event for event in portion if recorded(event, day.date) == when], when)
+            await self.system.send(portion, lambda event: recorded(event, day.date))
             await asyncio.sleep(seconds / len(portions))
 
     async def _strike(self, fault: kinds.Fault, number: int) -> None:

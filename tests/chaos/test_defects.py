@@ -31,7 +31,7 @@ CASES: dict[str, list[Fault | None]] = {
 @pytest.mark.parametrize("defect", CASES)
 async def test_a_planted_defect_is_caught(servers: chaos.Servers, tmp_path: Path, defect: str) -> None:
     """With the defect the check finds something, and it is about what the defect does."""
-    run = chaos.Run(servers, tmp_path, 5, print, defect=defect, students=40, days=2, ancient=1.0)
+    run = chaos.Run(servers, tmp_path, 5, print, defect=defect, students=40, days=2, ancient=4.0)
     await run.play(CASES[defect])
     report = await chaos.check(run)
 
@@ -41,7 +41,7 @@ async def test_a_planted_defect_is_caught(servers: chaos.Servers, tmp_path: Path
 async def test_without_a_defect_the_same_faults_leave_nothing_wrong(servers: chaos.Servers, tmp_path: Path) -> None:
     """All of these faults in one run: nothing lost, doubled or undone."""
     faults = [fault for chosen in CASES.values() for fault in chosen]
-    run = chaos.Run(servers, tmp_path, 5, print, students=60, days=4, ancient=1.0)
+    run = chaos.Run(servers, tmp_path, 5, print, students=60, days=4, ancient=4.0)
     await run.play(faults)
     report = await chaos.check(run)
 

@@ -17,7 +17,7 @@ REPEATED = 0.1
 LATE = 0.05
 """The share of events that come a day or two after their day, when it is closed."""
 ANCIENT = 0.05
-"""The share of students of whom, on a day, an event of a month ago comes: it is told apart by its place at the source only."""
+"""How many events of a month ago come of a student on a day: they are told apart by their place at the source only."""
 MOVED = 0.03
 """The share of students whose department changes on a day."""
 _BAD = (
@@ -63,9 +63,9 @@ class Workload:
                 # What comes after its day comes any time of the day, not first.
                 chance.shuffle(due[day])
             for student in self.ids:
-                if chance.random() < ancient:
+                for n in range(int(ancient) + (chance.random() < ancient % 1)):
                     month_ago = noon(day - timedelta(days=30))
-                    event = Event(student, "reading_list", month_ago, f"{student}/ancient/{number}")
+                    event = Event(student, "reading_list", month_ago, f"{student}/ancient/{number}/{n}")
                     due[day].insert(chance.randrange(len(due[day]) + 1), event)
         self.days = [
             Day(

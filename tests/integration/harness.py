@@ -389,15 +389,18 @@ class Installation:
         for number, messages in by_partition.items():
             await self.producer.deliver(self.topics.students.name, number, messages)
 
-    async def send(self, events: Iterable[Event], recorded: datetime | None = None) -> None:
-        """Send source events, in turn to each partition of the source."""
+    async def send(
+        self, events: Iterable[Event], recorded: datetime | Callable[[Event], datetime] | None = None
+    ) -> None:
+        """Send source events, in turn to each partition of the source; recorded when they happened, if nothing is said."""
         topic = self.topics.source("events").name
         by_partition = defaultdict(list)
         for event in events:
             self.private.add(event.student)
             number = self._sent["events"] % self.settings.source_partitions
             self._sent["events"] += 1
-            headers = [*self.at(recorded or event.at), ("trace", b"of the source")]
+            when = recorded(event) if callable(recorded) else recorded or event.at
+            headers = [*self.at(when), ("trace", b"of the source")]
             by_partition[number].append((event.student.encode(), event.value(), headers))
         for number, messages in by_partition.items():
             await self.producer.deliver(topic, number, messages)
