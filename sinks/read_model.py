@@ -25,7 +25,7 @@ from sinks.records import STAGE, Batch, Reader
 from sinks.store import RedisDownError, Store, Written, connect
 from streams import metrics
 from streams.producer import Producer
-from streams.reader import consumer
+from streams.reader import METADATA_AGE_MS, consumer
 from streams.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,6 @@ _PARTS = 5  # a partition that has very many records gets this share of a batch,
 _LOOK_EVERY = 1.0  # seconds
 _LONGEST_PAUSE = 2.0  # seconds between tries while Redis is down
 _POLL_INTERVAL_MS = 24 * 3600 * 1000
-_METADATA_AGE_MS = 5_000
 
 
 class Health(Protocol):
@@ -93,8 +92,7 @@ class ReadModel:
             rebalance_timeout_ms=int(settings.rebalance_timeout * 1000),
             # Not polling is how we wait for Redis, and must not cost the membership; the watchdog knows who is stuck.
             max_poll_interval_ms=_POLL_INTERVAL_MS,
-            # A broker that has just started may not know all topics when partitions are given out: look again soon.
-            metadata_max_age_ms=_METADATA_AGE_MS,
+            metadata_max_age_ms=METADATA_AGE_MS,
         )
         try:
             await self._kafka.start()

@@ -10,6 +10,13 @@ from streams import connection
 from streams import inflation as _inflation  # noqa: F401 - bounds every fetch
 from streams.settings import Settings
 
+METADATA_AGE_MS = 5_000
+"""How old a group member's knowledge of the topics may be.
+
+A broker that has just started may not know all of them when partitions are given out: then nobody gets those, until
+somebody looks again. aiokafka's default is five minutes.
+"""
+
 _SILENCE = 30.0
 
 

@@ -24,6 +24,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from schemas.dead_letters import DeadLetter
 from streams import connection, metrics
 from streams.admin import Offsets
+from streams.reader import METADATA_AGE_MS
 from streams.record_batches import SCHEME, App
 from streams.settings import Role, Settings
 
@@ -290,6 +291,7 @@ class Streaming:
             stream_buffer_maxsize=8,
             broker_max_poll_records=settings.poll_records,
             consumer_max_fetch_size=settings.fetch_bytes,
+            consumer_metadata_max_age_ms=METADATA_AGE_MS,
             broker_session_timeout=settings.session_timeout,
             broker_rebalance_timeout=settings.rebalance_timeout,
             broker_heartbeat_interval=settings.heartbeat,

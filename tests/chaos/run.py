@@ -258,12 +258,16 @@ class Run:
             self.now = noon(self.work.first, 1).timestamp()
             environment = {"DEFECT": self._defect} if self._defect else {}
             self.crew = Crew(system, CREW, **environment)
-            async with self.crew.working(), system.ticking(system.clock(lambda: self.now)):
-                await system.enrol(self.work.ids, noon(self.work.first, 1), department="cs")
-                await system.caught_up("roster", "engagement", timeout=RECOVERY)
-                await self._strike_while_sending(list(chosen))
-                await self._settled()
-                await self._recovered_once_more()
+            try:
+                async with self.crew.working(), system.ticking(system.clock(lambda: self.now)):
+                    await system.enrol(self.work.ids, noon(self.work.first, 1), department="cs")
+                    await system.caught_up("roster", "engagement", timeout=RECOVERY)
+                    await self._strike_while_sending(list(chosen))
+                    await self._settled()
+                    await self._recovered_once_more()
+            finally:
+                for task in self.watching:
+                    task.cancel()
 
     async def _strike_while_sending(self, chosen: list[kinds.Fault | None]) -> None:
         """Send the days in order, cut into as many shares as there are faults; each fault strikes within its share."""
