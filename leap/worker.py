@@ -99,6 +99,9 @@ def _check(role: Role, settings: Settings, policies: PolicySet) -> None:
             raise ConfigError(msg)
 
 
+_TOPICS_PATIENCE = 5.0
+
+
 class UnreachableError(Exception):
     """Kafka or Redis did not answer in time; the message has the address."""
 
@@ -112,18 +115,23 @@ async def reach(settings: Settings, role: Role) -> None:
         ConfigError: our user lacks rights that the role needs.
         TopicsError: the topics are not as they should be.
     """
-    deadline = time.monotonic() + settings.start_timeout
+    began = time.monotonic()
     while True:
         try:
             async with admin(settings):
-                break
+                pass
+            await check_topics(settings)
+            break
+        except TopicsError:
+            # A broker that has just started does not know all of them at once.
+            if time.monotonic() > began + _TOPICS_PATIENCE:
+                raise
         except (KafkaError, OSError) as error:
-            if time.monotonic() > deadline:
+            if time.monotonic() > began + settings.start_timeout:
                 msg = f"no Kafka at {settings.kafka} after {settings.start_timeout:.0f} s ({reason(error)})"
                 raise UnreachableError(msg) from error
             logger.warning("waiting for Kafka at %s (%s)", settings.kafka, reason(error))
-            await asyncio.sleep(1.0)
-    await check_topics(settings)
+        await asyncio.sleep(1.0)
     if settings.kafka_security != "plaintext" and (problems := await lacking(settings, role)):
         raise ConfigError("\n".join(problems))
     if role == "readmodel":
