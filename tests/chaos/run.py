@@ -24,8 +24,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from aiokafka.errors import KafkaError
+
 from deploy.servers import ApacheKafka, EmbeddedValkey
 from schemas import log
+from streams.producer import DeliveryError
+from streams.reader import StalledError
 from streams.settings import Role
 from tests.chaos import faults as kinds
 from tests.chaos.workload import ANCIENT, Day, Workload, recorded, tomorrow
@@ -259,7 +263,7 @@ class Run:
             environment = {"DEFECT": self._defect} if self._defect else {}
             self.crew = Crew(system, CREW, **environment)
             try:
-                async with self.crew.working(), system.ticking(system.clock(lambda: self.now)):
+                async with self.crew.working(), self._ticking():
                     await system.enrol(self.work.ids, noon(self.work.first, 1), department="cs")
                     await system.caught_up("roster", "engagement", timeout=RECOVERY)
                     await self._strike_while_sending(list(chosen))
@@ -268,6 +272,29 @@ class Run:
             finally:
                 for task in self.watching:
                     task.cancel()
+
+    @asynccontextmanager
+    async def _ticking(self) -> AsyncIterator[None]:
+        """Keep a clock running; one that ends because the broker is away is started again, as a supervisor does."""
+
+        async def tick() -> None:
+            while True:
+                clock = self.system.clock(lambda: self.now)
+                try:
+                    await clock.start()
+                    await clock.run()
+                except (KafkaError, DeliveryError, StalledError) as error:
+                    self.say(f"the clock ended: {error!r}")
+                    await asyncio.sleep(_PAUSE)
+
+        ticking = asyncio.create_task(tick())
+        try:
+            yield
+            if ticking.done():
+                ticking.result()
+        finally:
+            ticking.cancel()
+            await asyncio.wait([ticking])
 
     async def _strike_while_sending(self, chosen: list[kinds.Fault | None]) -> None:
         """Send the days in order, cut into as many shares as there are faults; each fault strikes within its share."""
