@@ -1,11 +1,12 @@
 """How Kafka is reached: what every client of ours passes on to aiokafka, and why a broker does not let us in."""
 
+import asyncio
 import os
 import socket
 import ssl
 from typing import Any
 
-from aiokafka.conn import create_conn
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import (
     AuthenticationFailedError,
     AuthenticationMethodNotSupported,
@@ -20,6 +21,7 @@ from streams.settings import Settings
 from streams.tls import client_context
 
 _PATIENCE_MS = 5_000
+_FAREWELL = 1.0
 _REFUSALS = (
     AuthenticationFailedError,
     AuthenticationMethodNotSupported,
@@ -66,17 +68,14 @@ async def why(settings: Settings) -> str:
     for server in settings.bootstrap:
         host, _, port = server.rpartition(":")
         try:
-            connection = await create_conn(
+            connection = AIOKafkaConnection(
                 host.strip("[]"),
                 int(port),
                 client_id=f"{settings.prefix}.why",
                 request_timeout_ms=_PATIENCE_MS,
                 **security(settings),
             )
-            try:
-                await connection.send(MetadataRequest([]))
-            finally:
-                connection.close()
+            await _try(connection)
         except ssl.SSLCertVerificationError as error:
             raise RefusedError(f"Kafka at {server} is not trusted: {error.verify_message}") from error
         except ssl.SSLError as error:
@@ -90,6 +89,24 @@ async def why(settings: Settings) -> str:
         else:
             return ""
     return "; ".join(reasons)
+
+
+async def _try(connection: AIOKafkaConnection) -> None:
+    """Ask for something, and wait until the connection has gone.
+
+    Over TLS that takes a round trip: a process that ends at once would leave the socket open.
+    """
+    opened = True
+    try:
+        await connection.connect()
+        await connection.send(MetadataRequest([]))
+    except OSError:
+        opened = False
+        raise
+    finally:
+        closed = connection.close()
+        if opened:
+            await asyncio.wait([closed], timeout=_FAREWELL)
 
 
 def _in_short(error: Exception, settings: Settings) -> str:

@@ -44,8 +44,10 @@ def chaos(
     if list:
         for fault in run.kinds.FAULTS:
             out.print(fault.name)
+        for fault in run.kinds.LONG:
+            out.print(f"{fault.name} (in runs of {run.kinds.LONG_RUN} faults and more)")
         return OK
-    unknown = set(only) - {fault.name for fault in run.kinds.FAULTS}
+    unknown = set(only) - {fault.name for fault in run.kinds.FAULTS + run.kinds.LONG}
     if unknown:
         raise CommandError(f"--only {', '.join(sorted(unknown))}: no such fault; see: leap chaos --list")
     if faults < 1:

@@ -26,17 +26,23 @@ class Fault:
 
     name: str
     strike: Strike
-    weight: int = 2
+    weight: float = 2
 
 
 FAULTS: list[Fault] = []
 
 
-def fault(name: str, weight: int = 2) -> Callable[[Strike], Strike]:
+LONG: list[Fault] = []
+"""Those that take minutes: they are part of long runs only, and rare there."""
+LONG_RUN = 200
+"""A run of so many faults is a long one."""
+
+
+def fault(name: str, weight: float = 2, among: list[Fault] = FAULTS) -> Callable[[Strike], Strike]:
     """Register a fault under a name."""
 
     def register(strike: Strike) -> Strike:
-        FAULTS.append(Fault(name, strike, weight))
+        among.append(Fault(name, strike, weight))
         return strike
 
     return register
@@ -80,7 +86,17 @@ def _zombie(role: Role) -> None:
         worker.go_on()
 
 
+def _asleep(role: Role) -> None:
+    @fault(f"{role}: STOP for a minute, then CONT", weight=0.2, among=LONG)
+    async def strike(run: Any, chance: random.Random) -> None:
+        worker = _any(run, role, chance)
+        worker.stop()
+        await asyncio.sleep(60.0)
+        worker.go_on()
+
+
 for _role in ("roster", "intake", "engagement", "readmodel"):
+    _asleep(_role)
     _kill(_role)
     _terminate(_role)
     _zombie(_role)
@@ -185,6 +201,14 @@ async def _broker_killed(run: Any, chance: random.Random) -> None:
     kafka = run.servers.kafka
     await asyncio.to_thread(kafka.kill)
     await asyncio.sleep(chance.uniform(0.0, 2.0))
+    await asyncio.to_thread(kafka.start)
+
+
+@fault("broker: gone for two minutes", weight=0.2, among=LONG)
+async def _broker_gone(run: Any, _: random.Random) -> None:
+    kafka = run.servers.kafka
+    await asyncio.to_thread(kafka.kill)
+    await asyncio.sleep(120.0)
     await asyncio.to_thread(kafka.start)
 
 

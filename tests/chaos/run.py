@@ -16,10 +16,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -321,18 +322,28 @@ class Run:
     async def _trickle(self, day: Day, events: Sequence[Event], seconds: float = 1.5) -> None:
         """Send a share in small portions; the day's moves and bad records with its first.
 
-        A source that is told of a failure would send again; the producer does so by itself for as long as a broker is away.
+        A source that is told of a failure sends again: the producer does so by itself for half a minute.
         """
         if events and events[0] is day.events[0]:
             for student, department in day.moves:
-                await self.system.enrol([student], noon(day.date, 2), department=department)
+                await self._insist(partial(self.system.enrol, [student], noon(day.date, 2), department=department))
             topic, at = self.system.topics.source("events").name, self.system.at(noon(day.date, 2))
-            await self.system.send_raw(topic, 0, [(None, value, at) for value in day.bad])
+            await self._insist(partial(self.system.send_raw, topic, 0, [(None, value, at) for value in day.bad]))
         portions = [events[i : i + 10] for i in range(0, len(events), 10)]
         for portion in portions:
-            await self.system.send(portion, lambda event: recorded(event, day.date))
+            await self._insist(partial(self.system.send, portion, lambda event: recorded(event, day.date)))
             self.unsent -= len(portion)
             await asyncio.sleep(seconds / len(portions))
+
+    async def _insist(self, send: Callable[[], Awaitable[Any]]) -> None:
+        """Send until the broker has it; what it had already comes as a repeat."""
+        while True:
+            try:
+                await send()
+            except DeliveryError as error:
+                self.say(f"the source sends again: {error!r}")
+            else:
+                return
 
     async def _strike(self, fault: kinds.Fault) -> None:
         """Let a fault happen, in the middle of work."""
@@ -450,7 +461,8 @@ async def chaos(
     outcome = Outcome(seed)
     chance = random.Random(seed)
     servers = Servers()
-    choice = [fault for fault in kinds.FAULTS if fault.name in only or (not only and servers.can(fault))]
+    every = kinds.FAULTS + kinds.LONG if only or faults >= kinds.LONG_RUN else kinds.FAULTS
+    choice = [fault for fault in every if fault.name in only or (not only and servers.can(fault))]
     if given.get("beside") is not None:
         choice.append(kinds.BESIDE)
     dealt = kinds.deal(chance, choice)
