@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from itertools import groupby, repeat
 from typing import Any, NamedTuple, cast
 
@@ -82,6 +83,41 @@ class Item(NamedTuple):
     record: log.Record
 
 
+class Items:
+    """Decoded records of the student log in columns, in log order; what an :class:`Item` is of one.
+
+    ``offsets`` is an int64 and ``appended`` a float64 array.
+    """
+
+    def __init__(self, offsets: Any, keys: list[Any], appended: Any, records: list[log.Record]) -> None:
+        """Take the columns."""
+        self.offsets, self.keys, self.appended, self.records = offsets, keys, appended, records
+
+    @classmethod
+    def of(cls, items: Sequence[Item]) -> "Items":
+        """Return single records as a batch."""
+        offsets, keys, appended, records = zip(*items, strict=True) if items else ((), (), (), ())
+        return cls(np.array(offsets, np.int64), list(keys), np.array(appended, np.float64), list(records))
+
+    @cached_property
+    def kinds(self) -> set[type]:
+        """The types of its records."""
+        return set(map(type, self.records))
+
+    def __len__(self) -> int:
+        """Return how many records it has."""
+        return len(self.records)
+
+    def __getitem__(self, some: slice) -> "Items":
+        """Return some of it."""
+        return Items(self.offsets[some], self.keys[some], self.appended[some], self.records[some])
+
+    def singly(self, some: slice) -> list[Item]:
+        """Return some of its records one by one."""
+        columns = (self.offsets[some].tolist(), self.keys[some], self.appended[some].tolist(), self.records[some])
+        return [Item(*fields) for fields in zip(*columns, strict=True)]
+
+
 class Rejected(NamedTuple):
     """A record that cannot be used, by its log offset, and why."""
 
@@ -147,13 +183,13 @@ class Partition:
         self.segments: dict[int, list[bytes]] = {}
         self.meta: PartitionRow | None = None
 
-    def decide(self, items: Sequence[Item]) -> "Draft":
-        """Work a batch out (records in log order). Nothing of the partition changes before the draft's ``commit``.
+    def decide(self, batch: Items) -> "Draft":
+        """Work a batch out. Nothing of the partition changes before the draft's ``commit``.
 
         Raises:
             PolicyMismatchError: a close names a policy that is not ours.
         """
-        draft = Draft(self, items)
+        draft = Draft(self, batch)
         draft.run()
         return draft
 
@@ -252,7 +288,7 @@ class _Activities(NamedTuple):
 class Draft:
     """One batch worked out on copies of the rows it touches (all of them, if it closes a day)."""
 
-    def __init__(self, partition: Partition, items: Sequence[Item]) -> None:
+    def __init__(self, partition: Partition, batch: Items) -> None:
         """Copy what the batch may touch."""
         self.partition = partition
         self.context = partition.context
@@ -261,18 +297,18 @@ class Draft:
         self.effects = Effects()
         self.writer = Writer(partition.number)
         reached = -1 if partition.meta is None else partition.meta.offset
-        self.items = [item for item in items if item[0] > reached] if items and items[0][0] <= reached else items
-        self.effects.fenced += len(items) - len(self.items)
+        done = int(np.searchsorted(batch.offsets, reached, "right"))
+        self.effects.fenced += done
+        self.batch = batch[done:] if done else batch
+        self.offsets, self.keys = self.batch.offsets, self.batch.keys
+        self.appended, self.records = self.batch.appended, self.batch.records
         self.once = OnceKeys()
         self.new_once: list[tuple[int, int, int, Any]] = []
         self.rosters: dict[int, int] = {}
-        if not self.items:
+        if not self.batch:
             return
-        offsets, self.keys, appended, self.records = zip(*self.items, strict=True)
-        self.offsets = np.fromiter(offsets, np.int64, len(offsets))
-        self.appended = np.fromiter(appended, np.float64, len(appended))
-        self.meta = self._meta(appended[0])
-        self.meta.offset = offsets[-1]
+        self.meta = self._meta(float(self.appended[0]))
+        self.meta.offset = int(self.offsets[-1])
         self._gather()
 
     def run(self) -> None:
@@ -285,20 +321,20 @@ class Draft:
             elif kind is log.StudentRecord:
                 self._students(slice(start, stop))
             else:
-                for item in self.items[start:stop]:
-                    self._control(Item._make(item))
+                for item in self.batch.singly(slice(start, stop)):
+                    self._control(item)
             start = stop
         self._changelog()
 
     def _runs(self) -> Iterable[tuple[type, int]]:
-        if self.items and len(self.kinds) == 1:
+        if len(self.batch.kinds) == 1:
             return [(type(self.records[0]), len(self.records))]
-        return [(kind, len(list(same))) for kind, same in groupby(map(type, self.records))] if self.items else []
+        return [(kind, len(list(same))) for kind, same in groupby(map(type, self.records))]
 
     def commit(self) -> None:
         """Put the rows back. Call it when outputs and changelog are delivered."""
         partition = self.partition
-        if not self.items:
+        if not self.batch:
             return
         old = len(partition.ids)
         if self.new_ids:
@@ -349,7 +385,7 @@ class Draft:
         partition = self.partition
         n = len(partition.ids)
         row = np.fromiter(map(partition.index.get, self.keys, repeat(-1)), np.int64, len(self.keys))
-        self.kinds = kinds = set(map(type, self.records))
+        kinds = self.batch.kinds
         fresh: dict[bytes, int] = {}
         self.entries: dict[int, Student | EntryError | None] = {}
         if log.StudentRecord in kinds:
@@ -361,8 +397,11 @@ class Draft:
                         fresh.setdefault(cast("bytes", self.keys[i]), n + len(fresh))
             row[row < 0] = [fresh.get(self.keys[i], -1) for i in np.flatnonzero(row < 0).tolist()]
         limit = self.context.civil.end_of(self.meta.anchor + OPEN_DAYS)
-        # Control records have no time of their own that could close a day: -inf.
-        times = [r.at if type(r) is log.ActivityRecord else -math.inf for r in self.records]
+        if kinds == {log.ActivityRecord}:
+            times = [r.at for r in self.records]  # type: ignore[union-attr]
+        else:
+            # Control records have no time of their own that could close a day: -inf.
+            times = [r.at if type(r) is log.ActivityRecord else -math.inf for r in self.records]
         self.at = np.fromiter(times, np.float64, len(times))
         if log.DayClosed in kinds or self.at.max() >= limit:
             named = np.ones(n + len(fresh), bool)
@@ -401,7 +440,7 @@ class Draft:
     # -- activities -------------------------------------------------------------------------------------------------
 
     def _activities(self, run: slice) -> None:
-        records = cast("tuple[log.ActivityRecord, ...]", self.records[run])
+        records = cast("list[log.ActivityRecord]", self.records[run])
         n = len(records)
         local, offset = self.local[run], self.offsets[run]
         already = len(self.effects.rejected)
@@ -725,12 +764,12 @@ class Draft:
 
     def _students(self, run: slice) -> None:
         """Take roster entries over; runs in which a student stands twice are cut, so that each cut is vectorised."""
-        records = cast("tuple[log.StudentRecord, ...]", self.records[run])
+        records = cast("list[log.StudentRecord]", self.records[run])
         already = len(self.effects.rejected)
         fresh = self._past_fence(run, [r.position for r in records])
         self.effects.fenced += len(records) - int(fresh.sum()) - (len(self.effects.rejected) - already)
         cut: dict[int, tuple[Item, Student | None]] = {}
-        run_items = map(Item._make, self.items[run])
+        run_items = self.batch.singly(run)
         rows = self.local[run].tolist()
         for i, (item, local, new) in enumerate(zip(run_items, rows, fresh.tolist(), strict=True), start=run.start):
             if not new:
@@ -866,7 +905,7 @@ class Draft:
         Tombstones come last: up to the partition's row, a removed student must still be there for the records before
         the removal.
         """
-        if not self.items:
+        if not self.batch:
             return
         out = self.effects.changelog
         touched = np.flatnonzero(self.touched)

@@ -10,19 +10,20 @@ acknowledging.
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 from aiokafka import TopicPartition
 
-from agents.decide import Context, Draft, Partition, PolicyMismatchError, Rejected
+from agents.decide import Context, Draft, Items, Partition, PolicyMismatchError, Rejected
 from schemas import log
 from schemas.dead_letters import DeadLetter
 from schemas.reasons import why
 from streams import metrics
 from streams.column_table import Changelog
 from streams.producer import Producer, delivered
+from streams.records import Records
 from streams.role import EXIT_SOFTWARE, DeadLetterBox, Handler, Health, end_process
 from streams.settings import Settings
 
@@ -108,7 +109,7 @@ class Engagement(Handler):
         self._health.progress()
         return owned
 
-    async def handle(self, _topic: str, number: int, records: list[Any]) -> None:
+    async def handle(self, _topic: str, number: int, records: Records) -> None:
         """Deal with one batch of one partition; returns when its effects are delivered and in the columns.
 
         Raises:
@@ -117,8 +118,8 @@ class Engagement(Handler):
         """
         owned = await self._owned[number]
         async with owned.lock:
-            items, rejected = self._decode(records)
-            await self._decide(owned, records, items, rejected)
+            batch, rejected = self._decode(records)
+            await self._decide(owned, records, batch, rejected)
 
     async def mark(self) -> None:
         """Write a marker into each owned partition's changelog."""
@@ -127,41 +128,39 @@ class Engagement(Handler):
             async with owned.lock:
                 await owned.changelog.mark()
 
-    def _decode(self, records: Sequence[Any]) -> tuple[list[Any], list[Rejected]]:
+    def _decode(self, records: Records) -> tuple[Items, list[Rejected]]:
         """Decode a batch in one call; if that fails, one by one, so that the culprit alone is rejected."""
-        simulated = self._settings.simulated_clock
+        decoded: list[Any] | None = None if None in records.values else log.decode_many(records.values)  # type: ignore[arg-type]
+        if decoded is not None:
+            return Items(records.offsets, records.keys, self._appended(records, decoded), decoded), []
         rejected: list[Rejected] = []
-        values = [r.value for r in records]
-        decoded: list[log.Record | None] | None = None if None in values else log.decode_many(values)  # type: ignore[assignment]
-        if decoded is None:
-            decoded = []
-            for record in records:
-                try:
-                    decoded.append(log.decode(record.value))
-                except msgspec.DecodeError as error:
-                    decoded.append(None)
-                    rejected.append(Rejected(record.offset, why(error)))
-        offsets, keys = [r.offset for r in records], [r.key for r in records]
-        if simulated:
-            appended = [0.0 if d is None else d.recorded_at for d in decoded]
-        else:
-            appended = [r.timestamp / 1000.0 for r in records]
-        items = list(zip(offsets, keys, appended, decoded, strict=True))
-        if rejected:
-            items = [item for item in items if item[3] is not None]
-        return items, rejected
+        decoded, good = [], []
+        for i, value in enumerate(records.values):
+            try:
+                decoded.append(log.decode(value))
+                good.append(i)
+            except msgspec.DecodeError as error:
+                rejected.append(Rejected(int(records.offsets[i]), why(error)))
+        keys = [records.keys[i] for i in good]
+        return Items(records.offsets[good], keys, self._appended(records, decoded, good), decoded), rejected
 
-    async def _decide(self, owned: Owned, records: Sequence[Any], items: list[Any], rejected: list[Rejected]) -> None:
+    def _appended(self, records: Records, decoded: list[Any], chosen: Any = slice(None)) -> Any:
+        """Return when the broker took these records, in seconds; under a simulated clock what that said."""
+        if self._settings.simulated_clock:
+            return np.array([record.recorded_at for record in decoded], np.float64)
+        return records.timestamps[chosen] / 1000.0
+
+    async def _decide(self, owned: Owned, records: Records, batch: Items, rejected: list[Rejected]) -> None:
         """Decide a batch and deliver it; if the core raises, step by step, so that the culprit alone is rejected.
 
         A step doubles after each that went well and halves until the culprit is alone: any number of culprits costs
         no more than a few times what the batch would. Each step is delivered and committed, as any cut of the log is.
         """
         partition = owned.partition
-        first, size = 0, len(items)
+        first, size = 0, len(batch)
         while True:
             try:
-                draft = await self._draft(partition, items[first : first + size])
+                draft = await self._draft(partition, batch[first : first + size])
             except PolicyMismatchError:
                 raise
             except Exception as error:
@@ -169,28 +168,28 @@ class Engagement(Handler):
                     size //= 2
                 else:
                     logger.exception("partition %d: the core failed on a record", partition.number)
-                    rejected = [*rejected, Rejected(items[first][0], f"core failed: {type(error).__name__}")]
+                    rejected = [*rejected, Rejected(int(batch.offsets[first]), f"core failed: {type(error).__name__}")]
                     first += 1
-                    size = min(1, len(items) - first)
+                    size = min(1, len(batch) - first)
                 continue
             await self._deliver(owned, draft, records, rejected)
             rejected = []
-            first, size = first + size, min(2 * size, len(items) - first - size)
-            if first >= len(items):
+            first, size = first + size, min(2 * size, len(batch) - first - size)
+            if first >= len(batch):
                 return
 
-    async def _draft(self, partition: Partition, items: list[Any]) -> Draft:
+    async def _draft(self, partition: Partition, batch: Items) -> Draft:
         """Work a batch out; if a day closes, in a thread.
 
         It works on copies, and may take a second: meanwhile the other partitions go on. Not several at once: that would
         be no faster, and each holds a record of everybody.
         """
-        if not any(type(item[3]) is log.DayClosed for item in items):
-            return partition.decide(items)
+        if log.DayClosed not in batch.kinds:
+            return partition.decide(batch)
         async with self._closing:
-            return await asyncio.to_thread(partition.decide, items)
+            return await asyncio.to_thread(partition.decide, batch)
 
-    async def _deliver(self, owned: Owned, draft: Draft, records: Sequence[Any], rejected: list[Rejected]) -> None:
+    async def _deliver(self, owned: Owned, draft: Draft, records: Records, rejected: list[Rejected]) -> None:
         effects, number = draft.effects, owned.partition.number
         topics = self._topics
         began = time.perf_counter()
@@ -210,7 +209,7 @@ class Engagement(Handler):
         metrics.batch_seconds.labels("engagement", "deliver").observe(time.perf_counter() - began)
         self._count(owned.partition, effects)
 
-    def _dead(self, number: int, records: Sequence[Any], rejected: list[Rejected]) -> list[DeadLetter]:
+    def _dead(self, number: int, records: Records, rejected: list[Rejected]) -> list[DeadLetter]:
         by_offset = {record.offset: record for record in records}
         return [
             DeadLetter(

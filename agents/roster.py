@@ -4,6 +4,7 @@ From ``leap.students`` to the student log, so that who is enrolled stands in the
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -30,7 +31,7 @@ class Roster(Handler):
         self._producer = producer
         self._letters = letters
 
-    async def handle(self, topic: str, partition: int, records: list[Any]) -> None:
+    async def handle(self, topic: str, partition: int, records: Sequence[Any]) -> None:
         """Deal with one batch of ``leap.students``.
 
         Raises:

@@ -12,7 +12,7 @@ where every record goes that cannot be used: to the dead letters, byte for byte.
 import threading
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import cramjam
 from aiokafka.codec import _detect_xerial_stream
@@ -22,6 +22,7 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from schemas.dead_letters import WHOLE_BATCH
 from schemas.topics import LARGEST_SOURCE_BYTES
+from streams.records import HEADER_BYTES, Records, of_objects, unpack
 
 MOST_BYTES = 2 * LARGEST_SOURCE_BYTES
 """Bytes to which a batch may inflate. A fetch gives no further batch once its batches have come to as much."""
@@ -35,6 +36,8 @@ _MAGIC = 2
 _XERIAL_HEADER = 16
 _GZIP = 16 + zlib.MAX_WBITS
 
+
+_Several = TypeVar("_Several", list[Any], Records)
 
 _inflated = threading.local()  # Faust fetches in a thread of its own
 
@@ -105,7 +108,7 @@ class _Record:
 
 
 class _Batch:
-    """aiokafka's batch; iterating over it gives its records, or the one that stands for them."""
+    """aiokafka's batch; its records, or the one that stands for them, as objects (iterate) or in columns."""
 
     def __init__(self, batch: Any, raw: bytes, spend: Callable[[int], None]) -> None:
         self._batch = batch
@@ -116,13 +119,30 @@ class _Batch:
         return getattr(self._batch, name)
 
     def __iter__(self) -> Iterator[Any]:
+        found = self._read(list)
+        return iter([found] if isinstance(found, _Record) else found)
+
+    def columns(self) -> Records:
+        """Return the records in columns. Raises nothing."""
+        read = self._unpack if self._batch.magic >= _MAGIC else lambda batch: of_objects(list(batch))
+        found = self._read(read)
+        return of_objects([found]) if isinstance(found, _Record) else found
+
+    def _unpack(self, batch: Any) -> Records:
+        inflate = _INFLATE.get(batch.compression_type)
+        if inflate is None:
+            return unpack(self._raw, self._raw, HEADER_BYTES)
+        return unpack(self._raw, inflate(memoryview(self._raw)[HEADER_BYTES:]), 0)
+
+    def _read(self, read: Callable[[Any], _Several]) -> _Several | _Record:
+        """Read the records by one of the ways; return one that stands for them if that goes too far or fails."""
         batch = self._batch
         if batch.magic >= _MAGIC and int.from_bytes(self._raw[_COUNT_AT:_COUNT_END]) > MOST_RECORDS:
             reason = f"a batch of more than {MOST_RECORDS} records"
         else:
             _inflated.size = len(self._raw)
             try:
-                records = list(batch)
+                records = read(batch)
             except InflationError:
                 reason = f"a batch that inflates to more than {MOST_BYTES} bytes, or to nothing"
             except Exception as error:
@@ -130,9 +150,9 @@ class _Batch:
                 reason = f"a batch that holds no records: {type(error).__name__}"
             else:
                 self._spend(_inflated.size + _RECORD_BYTES * len(records))
-                return iter(records)
+                return records
         self._spend(len(self._raw))
-        return iter([_Record(batch, self._raw, reason)])
+        return _Record(batch, self._raw, reason)
 
 
 class _Batches:
@@ -170,10 +190,15 @@ def _noted(inflate: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
     return noted
 
 
+_INFLATE = {
+    1: _noted(_gzip),
+    2: _noted(_snappy),
+    3: _noted(_into(cramjam.lz4.decompress_into)),
+    4: _noted(_into(cramjam.zstd.decompress_into)),
+}
+"""By the number of the codec in a batch's attributes."""
+
 # aiokafka has no hook for any of it.
 for _records in (default_records, legacy_records):
-    _records.gzip_decode = _noted(_gzip)
-    _records.snappy_decode = _noted(_snappy)
-    _records.lz4_decode = _noted(_into(cramjam.lz4.decompress_into))
-    _records.zstd_decode = _noted(_into(cramjam.zstd.decompress_into))
+    _records.gzip_decode, _records.snappy_decode, _records.lz4_decode, _records.zstd_decode = _INFLATE.values()
 fetcher.MemoryRecords = _Batches

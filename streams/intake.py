@@ -11,7 +11,7 @@ import hashlib
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiokafka.partitioner import DefaultPartitioner
@@ -60,7 +60,7 @@ class Intake(Handler):
         key = settings.hash_key.get_secret_value() if settings.hash_key else ""
         self._hash = hashlib.blake2b(key=hashlib.sha256(key.encode()).digest(), digest_size=8)
 
-    async def handle(self, topic: str, partition: int, records: list[Any]) -> None:
+    async def handle(self, topic: str, partition: int, records: Sequence[Any]) -> None:
         """Deal with one batch of one source partition; returns when all of it is where it belongs.
 
         Raises:

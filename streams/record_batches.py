@@ -1,8 +1,7 @@
 """The record-batch transport: a Faust driver that hands over a partition's fetch as one message.
 
 A Faust event per record costs two tasks and a sleep (3.9 k events/s with a table write each); one per fetch is what
-lets the engagement role work in columns. The message's value is the list of records, its offset the offset of the last
-one.
+lets the engagement role work in columns. The message's value is all of them, its offset the offset of the last one.
 
 Three more things differ from Faust's own driver, each because of a loss or a stall that was measured or read in it:
 
@@ -17,7 +16,7 @@ Three more things differ from Faust's own driver, each because of a loss or a st
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 import faust
@@ -29,6 +28,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from streams import inflation as _inflation  # noqa: F401 - bounds every fetch
+from streams.records import Records, joined, of_objects
 
 SCHEME = "leap"
 """URL scheme of the broker setting that selects this driver (``leap://host:port``)."""
@@ -40,30 +40,26 @@ _WHOLE = math.inf
 """As the most records of a fetch: unpack whole record batches. Only our own consumer asks for that."""
 
 
-def _whole_batches(self: Any, max_records: float | None = None) -> list[Any]:
-    """Unpack a fetch by whole record batches, and hand over aiokafka's compiled records as they are.
+def _whole_batches(self: Any, max_records: float | None = None) -> Any:
+    """Unpack a fetch by whole record batches, into columns.
 
-    aiokafka's own loop resumes a generator and builds a frozen dataclass for each record: 43 % of all time of the
-    engagement role.
+    aiokafka's own loop resumes a generator and builds a frozen dataclass for each record.
     """
     if max_records != _WHOLE:
-        return cast("list[Any]", _one_by_one(self, max_records))
+        return _one_by_one(self, max_records)
     if not self.check_assignment(self._topic_partition) or not self.has_more():
-        return []
+        return ()
     source = self._partition_records
     fetched, following = source._records, source.next_fetch_offset
-    unpacked: list[Any] = []
+    unpacked: list[Records] = []
     while fetched.has_next():
         batch = fetched.next_batch()
         if source._check_crcs and not batch.validate_crc():
             msg = f"{self._topic_partition}: a record batch does not match its checksum"
             raise CorruptRecordException(msg)
         if not batch.is_control_batch:
-            records = list(batch)
             # The broker sends whole batches, so the first one may begin before the offset we asked for.
-            if records and records[0].offset < following:
-                records = [record for record in records if record.offset >= following]
-            unpacked += records
+            unpacked.append(batch.columns().since(following))
         following = batch.next_offset
     source.next_fetch_offset = following
     self._update_position()
@@ -71,7 +67,7 @@ def _whole_batches(self: Any, max_records: float | None = None) -> list[Any]:
     # that we let run seldom.
     source._records_iterator = None
     self._partition_records = None
-    return unpacked
+    return joined(unpacked)
 
 
 # aiokafka has no hook for it. We write no transactions, so there are no aborted records to leave out.
@@ -100,7 +96,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
 
 class RecordBatch:
-    """A partition's fetch in the form in which Faust expects one record; ``value`` is the list of records."""
+    """A partition's fetch in the form in which Faust expects one record; ``value`` is all of its records."""
 
     __slots__ = ("offset", "partition", "timestamp", "timestamp_type", "topic", "value")
 
@@ -110,12 +106,12 @@ class RecordBatch:
     serialized_key_size: ClassVar[int] = 0
     serialized_value_size: ClassVar[int] = 0
 
-    def __init__(self, tp: TP, records: list[Any]) -> None:
-        """Take over the records of one fetch (at least one)."""
-        last = records[-1]
+    def __init__(self, tp: TP, records: Sequence[Any]) -> None:
+        """Take over the records of one fetch (at least one): in columns, or as objects where their number is capped."""
+        self.value = records if isinstance(records, Records) else of_objects(records)
+        last = self.value[-1]
         self.topic, self.partition, self.offset = tp.topic, tp.partition, last.offset
         self.timestamp, self.timestamp_type = last.timestamp, last.timestamp_type
-        self.value = records
 
 
 class App(faust.App):

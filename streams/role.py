@@ -26,6 +26,7 @@ from streams import connection, metrics
 from streams.admin import Offsets
 from streams.reader import METADATA_AGE_MS
 from streams.record_batches import SCHEME, App
+from streams.records import Records
 from streams.settings import Role, Settings
 
 logger = logging.getLogger(__name__)
@@ -250,7 +251,7 @@ class Handler:
         """
         return True
 
-    async def handle(self, topic: str, partition: int, records: list[Any]) -> None:
+    async def handle(self, topic: str, partition: int, records: Records) -> None:
         """Deal with one batch, never two of a partition at a time.
 
         When it returns, the batch is acknowledged; when it raises,

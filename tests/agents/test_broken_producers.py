@@ -11,10 +11,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from agents.decide import Context, Item, Partition
+from agents.decide import Context, Item, Items, Partition
 from agents.engagement import Engagement, Owned
 from schemas import log
 from schemas.state import KEY_PARTITION
+from streams.records import of_objects
 from streams.settings import Settings
 from tests.agents.campus import Campus
 from tests.fuzz.log import _CONTEXT, Broker
@@ -38,7 +39,7 @@ def handle(*values: bytes | None, partition: Partition | None = None) -> Broker:
         engagement._owned[0] = asyncio.get_running_loop().create_future()
         engagement._owned[0].set_result(Owned(partition or Partition(0, _CONTEXT), broker))  # type: ignore[arg-type]
         records = [record(i, b"s1", value, [], int(NOON * 1000)) for i, value in enumerate(values)]
-        await engagement.handle("leap.student-log", 0, records)
+        await engagement.handle("leap.student-log", 0, of_objects(records))
         return broker
 
     return asyncio.run(run())
@@ -229,7 +230,7 @@ def test_a_batch_of_the_largest_counts_does_not_wrap() -> None:
     items = [
         Item(10 + i, b"s1", NOON, msgspec.structs.replace(one, position=log.Position("a-0", i))) for i in range(65_540)
     ]
-    campus.partition.decide(items).commit()
+    campus.partition.decide(Items.of(items)).commit()
 
     assert campus.partition.rows["counts"].max() == 65_535
 
@@ -241,7 +242,7 @@ def test_a_batch_of_many_once_keys_fits_the_topic() -> None:
     for i in range(140_000):
         made = log.ActivityRecord("tap_in", NOON, log.Position("a-0", i), NOON, once=i)
         items.append(Item(10 + i, b"s1", NOON, made))
-    draft = campus.partition.decide(items)
+    draft = campus.partition.decide(Items.of(items))
 
     assert max(len(value or b"") for _, value, _ in draft.effects.changelog) < 1_000_000
     draft.commit()
@@ -253,7 +254,7 @@ def test_a_row_that_was_not_written_for_years_is_moved_on_at_once() -> None:
     campus = Campus(MON)
     campus.enrol("s1")
     campus.act("s1", MON)
-    draft = campus.partition.decide([])
+    draft = campus.partition.decide(Items.of([]))
     del draft
     from windows import daily  # noqa: PLC0415
 

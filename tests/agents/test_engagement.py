@@ -10,6 +10,7 @@ from agents.decide import Context, Partition
 from agents.engagement import Engagement, Owned
 from schemas import log
 from schemas.policy import read_policies
+from streams.records import of_objects
 from streams.role import Health
 from streams.settings import Settings
 from windows.civil import CivilDays, date_of
@@ -23,6 +24,7 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes
     timestamp: int = 0
+    timestamp_type: int = 1
     headers: tuple = ()
 
 
@@ -60,7 +62,9 @@ async def test_the_other_partitions_go_on_while_one_closes_a_day(monkeypatch: py
     record = log.DayClosed(date_of(DAY).isoformat(), policy.version, policy.checksum, end + 300.0, ())
     begun = log.FeedState("events", "fresh", end - 3600.0)
     closing = asyncio.create_task(
-        engagement.handle("log", 0, [Record(0, None, log.encode(begun)), Record(1, None, log.encode(record))])
+        engagement.handle(
+            "log", 0, of_objects([Record(0, None, log.encode(begun)), Record(1, None, log.encode(record))])
+        )
     )
     await asyncio.sleep(0)
     await asyncio.sleep(0)

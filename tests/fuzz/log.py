@@ -24,6 +24,7 @@ from schemas.state import encode_partition
 from schemas.topics import Topics
 from sinks.records import Reader
 from streams.column_table import Latest
+from streams.records import of_objects
 from streams.settings import Settings
 from tests.agents.campus import policy
 from tests.fuzz.mutation import assert_silent, bent, one_of, record, scrambled, text
@@ -225,7 +226,8 @@ async def _handle(engagement: Any, owned: Owned, records: list[Any]) -> set[int]
     stopped: set[int] = set()
     while True:
         try:
-            await engagement.handle(TOPICS.student_log.name, 0, [r for r in records if r.offset not in stopped])
+            left = of_objects([r for r in records if r.offset not in stopped])
+            await engagement.handle(TOPICS.student_log.name, 0, left)
         except PolicyMismatchError:
             stopped.add(next(r.offset for r in records if r.offset not in stopped and _is_foreign(r.value)))
             continue

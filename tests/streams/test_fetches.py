@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import FetchResult, PartitionRecords
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.record.memory_records import MemoryRecords
 
 import streams.record_batches  # noqa: F401 - replaces FetchResult.getall
 
@@ -44,7 +44,7 @@ def fetch(values: list[bytes]) -> FetchResult:
     )
     for offset, value in enumerate(values):
         builder.append(offset, timestamp=1, key=None, value=value, headers=[])
-    held = PartitionRecords(TP, MemoryRecords(bytes(builder.build())), [], 0, None, None, True, 0)
+    held = PartitionRecords(TP, fetcher.MemoryRecords(bytes(builder.build())), [], 0, None, None, True, 0)
     return FetchResult(TP, assignment=Assignment(), partition_records=held, backoff=0)
 
 

@@ -61,7 +61,7 @@ async def _flush() -> None:
 async def deliver(consumer: Any, offset: int, generation: int = GENERATION) -> Any:
     """Let a batch that ends at an offset reach the agent's stream; returns its message."""
     consumer.app.consumer_generation_id, now = generation, consumer.app.consumer_generation_id
-    record = SimpleNamespace(topic=LOG.topic, partition=0, offset=offset, timestamp=0, timestamp_type=0)
+    record = SimpleNamespace(offset=offset, timestamp=0, timestamp_type=0, key=None, value=None)
     message = consumer._to_message(LOG, RecordBatch(LOG, [record]))
     consumer.app.consumer_generation_id = now
     await consumer._note_and_deliver(message)

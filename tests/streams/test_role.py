@@ -1,6 +1,7 @@
 """Which batches a role deals with around a rebalance: those of the generation that it has, and none in between."""
 
 import asyncio
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,7 @@ class Taking(Handler):
     def __init__(self) -> None:
         self.taken: list[int] = []
 
-    async def handle(self, topic: str, partition: int, records: list[Any]) -> None:
+    async def handle(self, topic: str, partition: int, records: Sequence[Any]) -> None:
         self.taken += records
 
 

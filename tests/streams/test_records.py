@@ -1,0 +1,76 @@
+"""Records read in columns are those that aiokafka reads one by one."""
+
+from typing import Any
+
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streams.records import joined
+from tests.fuzz.batches import CODECS, batch, checked, columns, fields, read_alike, unpacked
+
+MAYBE = st.none() | st.binary(max_size=300)
+RECORDS = st.lists(
+    st.tuples(
+        st.integers(1, 3),  # how far from the offset before: compaction leaves gaps
+        st.integers(-(10**6), 10**13),
+        MAYBE,
+        MAYBE,
+        st.lists(st.tuples(st.text(max_size=5), MAYBE), max_size=3),
+    ),
+    max_size=40,
+)
+
+
+def built(codec: int, records: list[Any]) -> bytes:
+    builder = DefaultRecordBatchBuilder(
+        magic=2,
+        compression_type=codec,
+        is_transactional=0,
+        producer_id=-1,
+        producer_epoch=-1,
+        base_sequence=-1,
+        batch_size=1 << 20,
+    )
+    offset = -1
+    for step, timestamp, key, value, headers in records:
+        offset += step
+        builder.append(offset, timestamp=timestamp, key=key, value=value, headers=headers)
+    return bytes(builder.build())
+
+
+@settings(deadline=None)
+@given(RECORDS, st.sampled_from(list(CODECS.values())), st.booleans())
+def test_both_ways_of_reading_agree(records: list[Any], codec: int, appended: bool) -> None:
+    """Null and empty keys and values, gaps, time stamps of the sender and of the broker, headers without value."""
+    raw = built(codec, records)
+    if appended:
+        raw = checked(raw[:21] + bytes([raw[21], raw[22] | 0x08]) + raw[23:])
+
+    (objects,), (found,) = unpacked(raw), unpacked(raw, columns)
+
+    assert [fields(record) for record in found] == [fields(record) for record in objects]
+    assert [list(record.headers) for record in found] == [list(record.headers) for record in objects]
+
+
+@given(st.binary(max_size=200), st.integers(0, 5))
+def test_bytes_that_are_no_records_are_kept_as_they_are(content: bytes, count: int) -> None:
+    raw = batch(0, [b"one"])
+
+    read_alike(checked(raw[:57] + count.to_bytes(4) + content))
+
+
+def test_some_of_several_batches() -> None:
+    """A fetch has several batches, begins in the middle of the first one, and may be taken in parts."""
+    first, second = unpacked(
+        batch(0, [b"0", b"1", b"2"], [("h", b"a")]) + batch(1, [b"3", b"4"], [("h", b"b")]), columns
+    )
+    second.offsets[:] += 3  # type: ignore[attr-defined]
+
+    found = joined([first.since(1), second])  # type: ignore[attr-defined, list-item]
+
+    assert [record.value for record in found] == [b"1", b"2", b"3", b"4"]
+    assert [record.value for record in found[1:3]] == [b"2", b"3"]
+    assert [record.headers for record in found[1:3]] == [[("h", b"a")], [("h", b"b")]]
+    assert (found[-1].value, found[-1].offset, found[0].offset, len(found[2:])) == (b"4", 4, 1, 2)
+    assert len(joined([])) == 0
