@@ -94,18 +94,19 @@ class Records(Sequence[Record]):
     def __getitem__(self, index: slice) -> "Records": ...
 
     def __getitem__(self, index: int | slice) -> "Record | Records":
-        """Return one record, or some of them."""
-        some = slice(index, index + 1 or None) if isinstance(index, int) else index
-        found = Records(
-            self.offsets[some],
-            self.timestamps[some],
-            self.keys[some],
-            self.values[some],
+        """Return one record, or some of them; TypeError for anything else (Faust asks for a name)."""
+        if not isinstance(index, slice):
+            at = range(len(self))[index]
+            return next(iter(self[at : at + 1]))
+        return Records(
+            self.offsets[index],
+            self.timestamps[index],
+            self.keys[index],
+            self.values[index],
             self._batches,
-            self._of[some],
-            self._number[some],
+            self._of[index],
+            self._number[index],
         )
-        return found if isinstance(index, slice) else next(iter(found))
 
     def __iter__(self) -> Iterator[Record]:
         """Go through the records."""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -74,3 +75,9 @@ def test_some_of_several_batches() -> None:
     assert [record.headers for record in found[1:3]] == [[("h", b"a")], [("h", b"b")]]
     assert (found[-1].value, found[-1].offset, found[0].offset, len(found[2:])) == (b"4", 4, 1, 2)
     assert len(joined([])) == 0
+
+
+def test_they_have_no_names() -> None:
+    """Faust asks whatever it is given for the name of a model, and takes a TypeError for no."""
+    with pytest.raises(TypeError):
+        joined([])["__faust"]  # type: ignore[call-overload]
