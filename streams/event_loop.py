@@ -1,4 +1,4 @@
-"""The event loop of the worker processes: uvloop, which ends TLS connections in time.
+"""The event loop of the worker processes: uvloop, which ends TLS connections in time, beside a thread that fetches.
 
 A connection that is closed while an answer is on its way, as that of a consumer nearly always is, waits for the other
 side's farewell: uvloop then misses it and gives up after 30 s (measured; asyncio's own loop does not). Every end
@@ -6,11 +6,13 @@ of a process and every recovery would take that long.
 """
 
 import asyncio
+import sys
 from typing import Any
 
 import uvloop
 
 _SHUTDOWN_TIMEOUT = 0.5
+_TURN = 0.001
 
 
 class Loop(uvloop.Loop):
@@ -29,5 +31,10 @@ class _Policy(uvloop.EventLoopPolicy):
 
 
 def install() -> None:
-    """Have every event loop that is made from now on be a :class:`Loop`."""
+    """Have every event loop that is made from now on be a :class:`Loop`, and threads take turns more often.
+
+    Faust fetches in a thread of its own. It gives the interpreter up for each 64 KB that it reads, and gets it back when
+    a turn is over: with turns of Python's 5 ms, four megabytes took longer to read than to count.
+    """
+    sys.setswitchinterval(_TURN)
     asyncio.set_event_loop_policy(_Policy())
