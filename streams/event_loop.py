@@ -33,8 +33,8 @@ class _Policy(uvloop.EventLoopPolicy):
 def install() -> None:
     """Have every event loop that is made from now on be a :class:`Loop`, and threads take turns more often.
 
-    Faust fetches in a thread of its own. It gives the interpreter up for each 64 KB that it reads, and gets it back when
-    a turn is over: with turns of Python's 5 ms, four megabytes took longer to read than to count.
+    Faust fetches in a thread of its own. It gives the interpreter up for each 64 KB that it reads, and gets it back
+    when a turn is over: with turns of Python's 5 ms, four megabytes took longer to read than to count.
     """
     sys.setswitchinterval(_TURN)
     asyncio.set_event_loop_policy(_Policy())
