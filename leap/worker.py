@@ -22,7 +22,7 @@ from streams import event_loop, metrics
 from streams.admin import Offsets, TopicsError, admin, check_topics
 from streams.clock import Clock
 from streams.connection import RefusedError, reason
-from streams.intake import ADAPTERS, Intake
+from streams.intake import Intake
 from streams.producer import Producer
 from streams.rights import lacking
 from streams.role import (
@@ -37,6 +37,8 @@ from streams.role import (
 )
 from streams.roster_view import RosterView
 from streams.settings import Role, Settings
+from streams.sources import Options
+from streams.sources.registry import sources as adapters
 from windows.civil import CivilDays, date_of
 from windows.scoring import Rules
 
@@ -90,9 +92,10 @@ def _check(role: Role, settings: Settings, policies: PolicySet) -> None:
     if not settings.simulated_clock:
         policies.on(date_of(CivilDays(policies.zone).day_of(time.time())))
     if role == "intake":
-        unknown = [name for name in settings.sources if name not in ADAPTERS]
+        known = adapters(Options())
+        unknown = [name for name in settings.sources if name not in known]
         if unknown:
-            msg = f"LEAP_SOURCES: no adapter for {', '.join(unknown)}; there are {', '.join(sorted(ADAPTERS))}"
+            msg = f"LEAP_SOURCES: no adapter for {', '.join(unknown)}; there are {', '.join(sorted(known))}"
             raise ConfigError(msg)
         if settings.profile == "apache" and settings.hash_key is None:
             msg = "LEAP_HASH_KEY is not set: intake needs a secret of the institution to tell repeats apart"

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from aiokafka.partitioner import DefaultPartitioner
@@ -25,11 +25,10 @@ from streams.producer import Message, Producer, delivered
 from streams.role import DeadLetterBox, Handler
 from streams.roster_view import RosterView
 from streams.settings import Settings
-from streams.sources import Adapter, NotForUs, Seen, Unusable, events, oulad
+from streams.sources import Adapter, NotForUs, Options, Outcome, Seen, Unusable
+from streams.sources.registry import sources
 
 logger = logging.getLogger(__name__)
-
-ADAPTERS: Mapping[str, Adapter] = {"oulad": oulad.read, "events": events.read}
 
 SKEW = 300.0
 """A time stamp may be so many seconds ahead of the broker's append time; further ahead it is unusable."""
@@ -57,6 +56,7 @@ class Intake(Handler):
         self._producer = producer
         self._letters = letters
         self._roster = roster
+        self._sources = sources(Options())
         key = settings.hash_key.get_secret_value() if settings.hash_key else ""
         self._hash = hashlib.blake2b(key=hashlib.sha256(key.encode()).digest(), digest_size=8)
 
@@ -68,9 +68,9 @@ class Intake(Handler):
         """
         began = time.perf_counter()
         source = self._topics.source_of(topic)
-        read = ADAPTERS[source]
+        read = self._sources[source].read
         found = [self._read(read, record) for record in records]
-        if any(isinstance(seen, Seen) and seen.student.encode() not in self._roster.known for seen in found):
+        if any(isinstance(seen, Seen) and seen.person.encode() not in self._roster.known for seen in found):
             await self._roster.catch_up(self._settings.roster_patience)
         out: defaultdict[int, list[Message]] = defaultdict(list)
         letters: list[DeadLetter] = []
@@ -109,7 +109,7 @@ class Intake(Handler):
         metrics.source_records.labels(source, "ignored").inc(len(records) - sent - len(letters))
         metrics.batch_seconds.labels("intake", "all").observe(time.perf_counter() - began)
 
-    def _read(self, read: Adapter, record: Any) -> Seen | NotForUs | Unusable:
+    def _read(self, read: Adapter, record: Any) -> Outcome:
         if record.value is None:
             return Unusable("tombstone: a source record has no value")
         if len(record.value) > _LARGEST:
@@ -120,7 +120,7 @@ class Intake(Handler):
             logger.exception("an adapter failed")
             return Unusable(f"adapter failed: {type(error).__name__}")
 
-    def _judge(self, record: Any, seen: Seen | NotForUs | Unusable) -> Seen | str | None:
+    def _judge(self, record: Any, seen: Outcome) -> Seen | str | None:
         """Return what is to be counted, the reason of a dead letter, or None for what is not for us."""
         if isinstance(seen, Unusable):
             return seen.reason
@@ -130,14 +130,14 @@ class Intake(Handler):
             return "at: in the future"
         if seen.at < _OLDEST:
             return "at: before 1990"
-        if seen.student.encode() not in self._roster.known:
+        if seen.person.encode() not in self._roster.known:
             return "student: unknown"
         return seen
 
     def _activity(self, record: Any, seen: Seen, source: str, position: str) -> tuple[bytes, bytes]:
         digest = self._hash.copy()
         digest.update(f"{source}\0{seen.event}".encode())
-        return seen.student.encode(), log.encode(
+        return seen.person.encode(), log.encode(
             log.ActivityRecord(
                 activity=seen.activity,
                 at=seen.at,

@@ -4,10 +4,10 @@ from pydantic import ValidationError
 
 from schemas.reasons import why
 from schemas.source import SourceEvent
-from streams.sources import NotForUs, Seen, Unusable
+from streams.sources import Outcome, Seen, Unusable
 
 
-def read(raw: bytes) -> Seen | NotForUs | Unusable:
+def read(raw: bytes) -> Outcome:
     """Read one event."""
     try:
         event = SourceEvent.model_validate_json(raw)

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from schemas.activities import Activity
 from schemas.reasons import why
 from schemas.students import StudentId
-from streams.sources import NotForUs, Seen, Unusable
+from streams.sources import Outcome, Seen, Unusable
 
 _ZONE = ZoneInfo("Europe/London")
 
@@ -39,7 +39,7 @@ class Row(BaseModel):
     sum_click: Annotated[int, Field(ge=1, le=65535)]
 
 
-def read(raw: bytes) -> Seen | NotForUs | Unusable:
+def read(raw: bytes) -> Outcome:
     """Read one row."""
     try:
         row = Row.model_validate_json(raw)

@@ -1,0 +1,69 @@
+"""What adapters have in common: JSON objects, files of one row, times. Each gives a value or what is wrong."""
+
+import csv
+import io
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from schemas.decoding import decoder
+from schemas.reasons import why
+from streams.sources import Unusable
+
+_decode = decoder(dict[str, Any])
+
+
+def json_object(raw: bytes) -> dict[str, Any] | Unusable:
+    """Read a JSON object."""
+    try:
+        return _decode(raw)
+    except msgspec.DecodeError as error:
+        return Unusable(why(error))
+
+
+def row(raw: bytes, delimiter: str = "\t") -> Mapping[str, str] | Unusable:
+    """Read a file of one row: the header line and the row; any line ending, with or without a byte order mark.
+
+    A row that has not as many fields as the header is unusable: to shift columns is to make things up.
+    """
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return Unusable("not UTF-8")
+    try:
+        lines = [line for line in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True) if line]
+    except csv.Error:
+        return Unusable("row: quotes that do not match")
+    if len(lines) != 2:
+        return Unusable("not a header line and one row")
+    names, fields = lines
+    if len(names) != len(fields):
+        return Unusable(f"row: {len(fields)} fields, the header has {len(names)}")
+    return dict(zip(map(str.strip, names), map(str.strip, fields), strict=True))
+
+
+def instant(text: Any, place: str) -> float | Unusable:
+    """Read an ISO 8601 time with a zone; seconds since 1970. Fractions beyond a microsecond are cut off."""
+    if not isinstance(text, str):
+        return Unusable(f"{place}: no time")
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return Unusable(f"{place}: not a time in ISO 8601")
+    if found.tzinfo is None:
+        return Unusable(f"{place}: a time without a zone")
+    return found.timestamp()
+
+
+def local(text: str, form: str, zone: ZoneInfo, place: str) -> float | Unusable:
+    """Read a time without a zone in a form of ``strptime``; seconds since 1970.
+
+    When clocks go back, an hour comes twice: the first of them is taken.
+    """
+    try:
+        return datetime.strptime(text, form).replace(tzinfo=zone).timestamp()
+    except (ValueError, OverflowError):
+        return Unusable(f"{place}: not a time in the form {form}")
