@@ -11,7 +11,7 @@ from streams.sources.reading import instant, json_object
 
 
 class Statement(NamedTuple):
-    """What a statement says. ``extensions``: of context, object and result, one dict, keys as they were before storage."""
+    """What a statement says. ``extensions``: those of object, result and context in one, keys as before storage."""
 
     id: str | None
     person: str
