@@ -242,7 +242,12 @@ def _borders(records: bytes, at: int, count: int) -> tuple[Any, Any]:
         length = records[at]
         at += 1
         if length >= 0x80:
-            length, at = _long(records, at, length)
+            byte = records[at]
+            if byte < 0x80:  # nearly always two bytes: not worth a call
+                length = length & 0x7F | byte << 7
+                at += 1
+            else:
+                length, at = _long(records, at, length)
         # Zigzag: an odd number would be a negative length. Its half does not fit the record.
         begin(at)
         at += length >> 1

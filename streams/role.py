@@ -354,7 +354,8 @@ class Streaming:
         """Hand a batch over in parts, so that none holds the event loop for long; acknowledged is all of it."""
         records = event.value
         for first in range(0, len(records), _AT_ONCE):
-            await handler.handle(event.message.topic, event.message.partition, records[first : first + _AT_ONCE])
+            part = records if len(records) <= _AT_ONCE else records[first : first + _AT_ONCE]
+            await handler.handle(event.message.topic, event.message.partition, part)
 
     def _lane_ended(self, lane: "asyncio.Future[None]") -> None:
         error = None if lane.cancelled() else lane.exception()
