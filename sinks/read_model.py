@@ -14,13 +14,14 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Protocol, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from sinks.dead_letters import DeadLetters
+from sinks.lanes import Lanes, Taken
 from sinks.records import STAGE, Batch, Reader
 from sinks.store import RedisDownError, Store, Written, connect
 from streams import metrics
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _AT_ONCE = 5_000  # records a batch: a few hundred milliseconds
-_PARTS = 5  # a partition that has very many records gets this share of a batch, so that the others wait less
+_AHEAD = 20_000  # records a fetch: what stands behind a close is found within a few of them
 _LOOK_EVERY = 1.0  # seconds
 _LONGEST_PAUSE = 2.0  # seconds between tries while Redis is down
 _POLL_INTERVAL_MS = 24 * 3600 * 1000
@@ -67,8 +68,9 @@ class ReadModel:
         self._placed: object = None
         """The assignment (aiokafka makes a new one in every rebalance) whose partitions stand where Redis is."""
         self._looked = 0.0
-        self._many: set[TopicPartition] = set()
-        """The partitions that filled most of the last batch."""
+        self._lanes = Lanes(settings.topics.engagement.name)
+        self._ahead: dict[TopicPartition, str] = {}
+        """The last batch, by its id, of each partition of which more is written than its progress says."""
 
     async def run(self) -> None:
         """Follow the topics until cancelled.
@@ -124,30 +126,21 @@ class ReadModel:
         elif not self._positions:
             await asyncio.sleep(0.1)
         else:
-            fetched = await self._fetch()
+            await self._fetch()
             # After a rebalance these may stand anywhere: what counts is where Redis is.
-            if fetched and self._placed is self._assignment:
-                await self._write(fetched)
+            if self._lanes and self._placed is self._assignment:
+                await self._write(self._lanes.take(self._settings.poll_records or _AT_ONCE))
 
-    async def _fetch(self) -> dict[TopicPartition, list[Any]]:
-        """Return the next records. Of a partition that has very many they come in small parts, behind the others'.
-
-        aiokafka hands over all of a fetch first: up to 4 MB of a partition that has closed a day, while the others'
-        activities wait.
-        """
-        most = self._settings.poll_records or _AT_ONCE
-        many = [tp for tp in self._positions if tp in self._many]
-        others = [tp for tp in self._positions if tp not in self._many]
-        fetched: dict[TopicPartition, list[Any]] = {}
-        if many and others:
-            part = max(1, most // _PARTS)
-            fetched = await self._kafka.getmany(*others, timeout_ms=0, max_records=most)
-            fetched |= await self._kafka.getmany(*many, timeout_ms=0, max_records=part)
-            self._many = {tp for tp, records in fetched.items() if len(records) >= part}
-        if not fetched:
-            fetched = await self._kafka.getmany(*self._positions, timeout_ms=200, max_records=most)
-            self._many = {tp for tp, records in fetched.items() if len(records) > most // 2}
-        return fetched
+    async def _fetch(self) -> None:
+        """Fetch the next records; if there is something to write already, only those that are here."""
+        wanted = [tp for tp in self._positions if not self._lanes.full(tp)]
+        if not wanted:
+            return
+        fetched = await self._kafka.getmany(
+            *wanted, timeout_ms=0 if self._lanes else 200, max_records=self._settings.poll_records or _AHEAD
+        )
+        for tp, records in fetched.items():
+            self._lanes.put(tp, records)
 
     async def _place(self) -> None:
         """Go to where Redis says the assigned partitions are."""
@@ -160,6 +153,8 @@ class ReadModel:
         if held is None or assignment is not self._assignment:
             return
         self._positions = {}
+        self._lanes.forget()
+        self._ahead.clear()
         for tp, position in zip(assigned, held, strict=True):
             self._seek(tp, position)
         self._placed = assignment
@@ -171,6 +166,8 @@ class ReadModel:
         self._done[tp] = offset or 0
         if offset is None:
             self._ends[tp] = -1
+        self._lanes.forget(tp)
+        self._ahead.pop(tp, None)
         self._kafka.seek(tp, offset or 0)
 
     async def _look(self) -> None:
@@ -194,38 +191,42 @@ class ReadModel:
                 self._ends[tp] = -1
             self._seek(tp, position)
 
-    async def _write(self, fetched: Mapping[TopicPartition, Sequence[Any]]) -> None:
+    async def _write(self, taken: Taken) -> None:
         """Write a batch and step the progress of its partitions."""
         began = time.perf_counter()
-        batch = self._reader.read(fetched.items())
+        batch = self._reader.read(taken.records.items())
         await self._put_aside(batch)
-        ends = {tp: records[-1].offset + 1 for tp, records in fetched.items()}
+        ends = {tp: end for tp, end in taken.ends.items() if end > self._done[tp]}
         steps = {tp: (self._positions[tp], self._store.position(end)) for tp, end in ends.items()}
 
-        async def attempt() -> tuple[Written, list[bool]]:
-            written = await self._store.write(batch, steps)
-            return written, await self._store.claim(written.attempt, steps)
+        async def attempt() -> tuple[Written, set[TopicPartition]]:
+            written = await self._store.write(batch, list(taken.records))
+            fallen = {tp for tp, last in self._ahead.items() if written.before.get(tp, last) != last}
+            self._ahead |= dict.fromkeys(taken.records, written.attempt)
+            sound = {tp: step for tp, step in steps.items() if tp not in fallen}
+            done = await self._store.claim(written.attempt, sound)
+            return written, fallen | {tp for tp, step in zip(sound, done, strict=True) if not step}
 
         done = await self._persist(attempt)
         if done is None:
             return
-        written, taken = done
-        self._count(fetched, written)
+        written, failed = done
+        self._count(taken.records, ends, written)
         metrics.batch_seconds.labels("readmodel", "write").observe(time.perf_counter() - began)
         if self._placed is not self._assignment:
             return
-        for tp, step in zip(steps, taken, strict=True):
-            if step:
-                self._positions[tp] = steps[tp][1]
-                self._done[tp] = ends[tp]
-        if all(taken):
-            self._health.progress()
-        else:
-            # The same batch again, unless the look finds that Redis is elsewhere.
-            for tp, step in zip(steps, taken, strict=True):
-                if not step:
-                    self._seek(tp, self._positions[tp])
+        for tp in steps.keys() - failed:
+            self._positions[tp] = steps[tp][1]
+            self._done[tp] = ends[tp]
+        for tp in [tp for tp in self._ahead if not self._lanes.waits(tp)]:
+            del self._ahead[tp]
+        if failed:
+            # The same again, unless the look finds that Redis is elsewhere.
+            for tp in failed:
+                self._seek(tp, self._positions[tp])
             await self._look()
+        else:
+            self._health.progress()
         self._measure()
 
     async def _put_aside(self, batch: Batch) -> None:
@@ -262,18 +263,18 @@ class ReadModel:
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - many sinks must not come back at once
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _count(self, fetched: Mapping[TopicPartition, Sequence[Any]], written: Written) -> None:
+    def _count(self, records: Iterable[TopicPartition], ends: Mapping[TopicPartition, int], written: Written) -> None:
         metrics.redis_writes.labels("applied").inc(written.applied)
         metrics.redis_writes.labels("stale").inc(written.stale)
-        if not any(tp in self._ends and tp.topic == self._settings.topics.engagement.name for tp in fetched):
+        if not any(tp in self._ends and tp.topic == self._settings.topics.engagement.name for tp in records):
             now = time.time()
             for row in written.news:
                 metrics.event_to_redis_seconds.observe(now - row.taken_at)
-        for tp, records in fetched.items():
+        for tp, reached in ends.items():
             end = self._ends.get(tp)
             if end == -1:
                 end = self._ends[tp] = self._kafka.highwater(tp) or 0
-            if end is not None and records[-1].offset + 1 >= end:
+            if end is not None and reached >= end:
                 del self._ends[tp]
 
     def _measure(self) -> None:

@@ -10,6 +10,9 @@ that was written up to some moment and nothing after it. So a Redis that has the
 has the progress had the id before that. Whoever reads a progress may rely on everything before it, whoever wrote it:
 without the id, a sink could write to a primary and step the progress on the replica that took over without the data.
 
+A sink may write ahead of its progress (:mod:`sinks.lanes`). Each batch therefore says which one of its partition was
+there before: if it is not the sink's own last one, Redis has fallen back, and what was written ahead is gone.
+
 This holds for one primary with any replicas, not for Redis Cluster, whose nodes fall back each on their own; scripts
 touch a student's keys and those of a department in one step for the same reason.
 """
@@ -17,7 +20,7 @@ touch a student's keys and those of a department in one step for the same reason
 import logging
 import re
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha1
 from itertools import chain
@@ -87,12 +90,16 @@ class RedisDownError(Exception):
 
 
 class Written(NamedTuple):
-    """What came of a batch: writes applied and stale, rows by which a new activity came, the id to claim with."""
+    """What came of a batch: writes applied and stale, rows by which a new activity came, the id to claim with.
+
+    ``before``: the id of the batch that was the last one of each partition.
+    """
 
     applied: int
     stale: int
     news: list[Standing]
     attempt: str
+    before: dict[TopicPartition, str]
 
 
 class _Script:
@@ -193,18 +200,23 @@ class Store:
         """Return the progress that says that everything before ``offset`` is written."""
         return f"{self._epoch}:{offset}"
 
-    async def write(self, batch: Batch, partitions: Iterable[TopicPartition] = ()) -> Written:
+    async def write(self, batch: Batch, partitions: Sequence[TopicPartition] = ()) -> Written:
         """Write a batch; returns when Redis has confirmed everything. ``partitions`` are those to claim for."""
         attempt = uuid4().hex
+        fields = [_field(tp) for tp in partitions]
         async with self._pipeline() as pipe:
+            # In the same round trip as the data: it goes to one server.
+            if fields:
+                pipe.hmget(self.keys.attempts, fields)
             calls = self._students(pipe, batch) + self._ratings(pipe, batch.ratings)
             calls += self._entries(pipe, "day", self.keys.days, list(batch.days.values()))
             calls += self._entries(pipe, "alert", self.keys.alerts, list(batch.alerts.values()))
             for closed in batch.closed.values():
                 self._closed(pipe, closed)
-            for tp in partitions:
-                pipe.hset(self.keys.attempts, _field(tp), attempt)
+            for name in fields:
+                pipe.hset(self.keys.attempts, name, attempt)
             answers = await self._execute(pipe)
+        before = answers.pop(0) if fields else []
         outcomes = b"".join(answers[:calls])
         closes = answers[calls : calls + len(batch.closed)]
         for day in {day.decode() for day in closes if day}:
@@ -212,7 +224,8 @@ class Store:
         of_standings = outcomes[len(batch.rosters) : len(batch.rosters) + len(batch.standings)]
         news = [row for row, outcome in zip(batch.standings.values(), of_standings, strict=True) if outcome == _NEWS]
         stale = outcomes.count(_STALE)
-        return Written(len(outcomes) - stale, stale, news, attempt)
+        found = {tp: _text(held or b"") for tp, held in zip(partitions, before, strict=True)}
+        return Written(len(outcomes) - stale, stale, news, attempt, found)
 
     async def claim(self, attempt: str, steps: Mapping[TopicPartition, tuple[str, str]]) -> list[bool]:
         """Step the progress of each partition from one to another; says which steps were taken."""

@@ -1,12 +1,18 @@
-"""Whose records the read model takes first."""
+"""How the read model goes about its records."""
 
+from types import SimpleNamespace
 from typing import Any
 
 from aiokafka import TopicPartition
+from redis.asyncio import Redis
 
+from schemas.redis_keys import Keys
+from schemas.state import blank_rows, encode_rows
 from sinks.read_model import ReadModel
+from sinks.store import Store
 from streams.role import Health
 from streams.settings import Settings
+from tests.sinks.test_lanes import CLOSE, rows
 
 CLOSED, LIVE = TopicPartition("leap.engagement", 0), TopicPartition("leap.engagement", 1)
 
@@ -14,49 +20,99 @@ CLOSED, LIVE = TopicPartition("leap.engagement", 0), TopicPartition("leap.engage
 class Fetched:
     """What an aiokafka consumer has fetched, handed over as it does: one partition after the other."""
 
-    def __init__(self, held: dict[TopicPartition, int]) -> None:
+    def __init__(self, held: dict[TopicPartition, list[Any]]) -> None:
+        self.all = {tp: list(records) for tp, records in held.items()}
         self.held = held
+        self.waits: list[int] = []
+        self._subscription = SimpleNamespace(subscription=SimpleNamespace(assignment=object()))
+
+    def seek(self, tp: TopicPartition, offset: int) -> None:
+        self.held[tp] = [record for record in self.all[tp] if record.offset >= offset]
+
+    def highwater(self, tp: TopicPartition) -> int:
+        return len(self.all[tp])
 
     async def getmany(self, *partitions: TopicPartition, timeout_ms: int, max_records: int) -> dict:
+        self.waits.append(timeout_ms)
         found: dict[TopicPartition, list[Any]] = {}
-        for tp in [tp for tp, n in self.held.items() if n and tp in partitions]:
-            n = min(self.held[tp], max_records)
-            self.held[tp] -= n
-            max_records -= n
-            if n:
-                found[tp] = [None] * n
+        for tp in [tp for tp, records in self.held.items() if records and tp in partitions]:
+            records, self.held[tp] = self.held[tp][:max_records], self.held[tp][max_records:]
+            max_records -= len(records)
+            if records:
+                found[tp] = records
         return found
 
 
-def reading(held: dict[TopicPartition, int]) -> ReadModel:
-    model = ReadModel(Settings(_env_file=None, poll_records=100), Health("readmodel", 60.0))  # type: ignore[call-arg]
+def reading(held: dict[TopicPartition, list[Any]]) -> ReadModel:
+    model = ReadModel(Settings(_env_file=None), Health("readmodel", 60.0))  # type: ignore[call-arg]
     model._positions = dict.fromkeys(held, "1:0")
     model._kafka = Fetched(held)
     return model
 
 
-async def test_a_partition_with_very_many_records_lets_the_others_go_first() -> None:
-    model = reading({CLOSED: 1000, LIVE: 0})
-    assert {tp: len(records) for tp, records in (await model._fetch()).items()} == {CLOSED: 100}
+async def test_it_waits_for_records_only_when_there_is_nothing_to_write() -> None:
+    model = reading({CLOSED: rows(0, *[CLOSE] * 30_000), LIVE: []})
 
-    model._kafka.held[LIVE] = 7
-
-    assert {tp: len(records) for tp, records in (await model._fetch()).items()} == {LIVE: 7, CLOSED: 20}
-
-
-async def test_partitions_that_all_have_very_many_take_turns() -> None:
-    model = reading({CLOSED: 1000, LIVE: 1000})
-    taken = [await model._fetch() for _ in range(60)]
-
-    assert {tp for some in taken[:6] for tp in some} == {CLOSED, LIVE}
-
-    assert model._kafka.held == {CLOSED: 0, LIVE: 0}
-
-
-async def test_a_partition_that_has_caught_up_is_one_of_the_others_again() -> None:
-    model = reading({CLOSED: 100, LIVE: 0})
     await model._fetch()
-    assert model._many == {CLOSED}
+    await model._fetch()
 
-    assert await model._fetch() == {}
-    assert model._many == set()
+    assert model._kafka.waits == [200, 0]
+
+
+async def test_of_a_partition_of_which_very_much_waits_no_more_is_fetched() -> None:
+    model = reading({CLOSED: rows(0, *[CLOSE] * 230_000), LIVE: rows(0, 8)})
+    for _ in range(11):
+        await model._fetch()
+
+    assert len(model._kafka.held[CLOSED]) == 30_000
+    assert model._kafka.held[LIVE] == []
+
+
+def states(*given: tuple[str, int]) -> list[Any]:
+    """Return records of the state: a student's row and its version, each."""
+    made = blank_rows(len(given), 7, 7, 20_000)
+    made["version"], made["enrolled"] = [version for _, version in given], 1
+    values = encode_rows(made, 7, 7)
+    return [
+        SimpleNamespace(offset=i, key=student.encode(), value=value, headers=[], timestamp=0)
+        for i, ((student, _), value) in enumerate(zip(given, values, strict=True))
+    ]
+
+
+async def test_what_was_written_ahead_of_a_close_survives_a_fall_to_an_older_copy(redis_db: str) -> None:
+    """Redis falls back to before the activity that went first, and to the same progress: only its batches tell."""
+    held = states(*((f"s{i}", CLOSE) for i in range(3000)), ("acted", 8))
+    model, keys = reading({CLOSED: held}), Keys("leap")
+    async with Redis.from_url(redis_db) as client:
+        model._store = Store(model._settings, client)
+        model._placed = model._assignment
+        model._seek(CLOSED, "")
+        await model._fetch()
+        await model._write(model._lanes.take(500))
+        assert await client.hget(keys.view("acted"), "version") == b"8"
+
+        await client.delete(keys.view("acted"), keys.attempts)
+        while model._lanes or model._kafka.held[CLOSED]:
+            await model._fetch()
+            await model._write(model._lanes.take(500))
+
+        assert await client.hget(keys.view("acted"), "version") == b"8"
+        assert await model._store.positions([CLOSED]) == ["1:3001"]
+        assert [await client.hget(keys.view(f"s{i}"), "version") for i in (0, 2999)] == [b"7", b"7"]
+
+
+async def test_an_activity_is_seen_before_the_close_that_it_stands_behind(redis_db: str) -> None:
+    held = states(*((f"s{i}", CLOSE) for i in range(30_000)), ("acted", 8))
+    model, keys = reading({CLOSED: held}), Keys("leap")
+    async with Redis.from_url(redis_db) as client:
+        model._store = Store(model._settings, client)
+        model._placed = model._assignment
+        model._seek(CLOSED, "")
+        steps = 0
+        while not await client.exists(keys.view("acted")):
+            await model._fetch()
+            await model._write(model._lanes.take(1000))
+            steps += 1
+
+        assert steps == 2  # two fetches
+        assert not await client.exists(keys.view("s29999"))
