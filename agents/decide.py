@@ -2,19 +2,16 @@
 
 No I/O, no clock.
 
-A :class:`Partition` is the state of one partition in columns. :meth:`Partition.decide` works a batch out on copies
-(:class:`Draft`) and returns :class:`Effects`: what to send, and ``commit()`` that puts the rows back once it is
-delivered. Same log and same policies give the same days, ratings, alerts and state, whatever the batch cuts: a batch is
-counted at once, and only the rows whose rating changes or whose closed days are restated are worked out again record by
-record.
+:func:`decide` works a batch out on copies of a partition's columns (:class:`Draft`). Its ``effects`` are what to send,
+and its ``commit()`` puts the rows back once that is delivered. Same log and same policies give the same days, ratings,
+alerts and state, whatever the batch cuts: a batch is counted at once, and only the rows whose rating changes or whose
+closed days are restated are worked out again record by record.
 """
 
 import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from datetime import date
-from functools import cached_property
 from itertools import groupby, repeat
 from typing import Any, NamedTuple, cast
 
@@ -22,29 +19,27 @@ import numpy as np
 
 from agents import alerts
 from agents.evidence import Message, Writer, iso_day
+from agents.items import Effects, Item, Items, Rejected
+from agents.partition import Partition, PolicyMismatchError, tombstones
 from schemas import log
 from schemas.activities import CODES
-from schemas.cloudevents import VERSION
 from schemas.state import (
     KEY_ONCE,
     KEY_PARTITION,
     KEY_ROSTER,
-    CodecError,
     PartitionRow,
     Row,
     blank_rows,
     decode_partition,
-    decode_rows,
     encode_partition,
     encode_rows,
 )
 from schemas.students import EntryError, Student, read_entry
 from schemas.version import version as make_version
 from windows import daily, rating, roster
-from windows.civil import FIRST, LAST, CivilDays, number_of
+from windows.civil import FIRST, LAST, number_of
 from windows.daily import OPEN_DAYS
 from windows.once import OnceKeys, merged
-from windows.scoring import Rules
 from windows.sliding import View
 
 # A day's once-keys are written a small record a batch. When there are this many of them, or one for 256 keys if that is
@@ -65,207 +60,15 @@ _TOO_FAR = f"{{}}: more than {_MOST_DAYS} days after the last closed day"
 _PLAUSIBLE = re.compile(r"[a-zA-Z0-9._-]+").fullmatch
 
 
-class PolicyMismatchError(Exception):
-    """This worker's policies are not those that the log or the state was made with; it must not go on."""
+def decide(partition: Partition, batch: Items) -> "Draft":
+    """Work a batch out. Nothing of the partition changes before the draft's ``commit``.
 
-    exit_code = 78
-
-
-class Item(NamedTuple):
-    """One record of the student log, decoded: ``appended`` is when the broker took it, in seconds.
-
-    Under a simulated clock: what that clock said.
+    Raises:
+        PolicyMismatchError: a close names a policy that is not ours.
     """
-
-    offset: int
-    key: bytes | None
-    appended: float
-    record: log.Record
-
-
-class Items:
-    """Decoded records of the student log in columns, in log order; what an :class:`Item` is of one.
-
-    ``offsets`` is an int64 and ``appended`` a float64 array.
-    """
-
-    def __init__(self, offsets: Any, keys: list[Any], appended: Any, records: list[log.Record]) -> None:
-        """Take the columns."""
-        self.offsets, self.keys, self.appended, self.records = offsets, keys, appended, records
-
-    @classmethod
-    def of(cls, items: Sequence[Item]) -> "Items":
-        """Return single records as a batch."""
-        offsets, keys, appended, records = zip(*items, strict=True) if items else ((), (), (), ())
-        return cls(np.array(offsets, np.int64), list(keys), np.array(appended, np.float64), list(records))
-
-    @cached_property
-    def kinds(self) -> set[type]:
-        """The types of its records."""
-        return set(map(type, self.records))
-
-    def __len__(self) -> int:
-        """Return how many records it has."""
-        return len(self.records)
-
-    def __getitem__(self, some: slice) -> "Items":
-        """Return some of it."""
-        return Items(self.offsets[some], self.keys[some], self.appended[some], self.records[some])
-
-    def singly(self, some: slice) -> list[Item]:
-        """Return some of its records one by one."""
-        columns = (self.offsets[some].tolist(), self.keys[some], self.appended[some].tolist(), self.records[some])
-        return [Item(*fields) for fields in zip(*columns, strict=True)]
-
-
-class Rejected(NamedTuple):
-    """A record that cannot be used, by its log offset, and why."""
-
-    offset: int
-    reason: str
-
-
-@dataclass
-class Effects:
-    """What a batch leads to.
-
-    Deliver ``days``, ``ratings`` and ``alerts``, then ``changelog`` in order, then call ``commit``.
-    """
-
-    days: list[Message] = field(default_factory=list)
-    ratings: list[Message] = field(default_factory=list)
-    alerts: list[Message] = field(default_factory=list)
-    changelog: list[Message] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
-    activities: int = 0
-    repeated: int = 0
-    fenced: int = 0
-    late: int = 0
-    late_beyond: int = 0
-    closed: list[int] = field(default_factory=list)
-
-
-class Context(NamedTuple):
-    """What every partition of a worker shares."""
-
-    rules: Rules
-    civil: CivilDays
-    epoch: int = 1
-
-    @property
-    def window(self) -> int:
-        """Days of the full-time window."""
-        return self.rules.policies.window
-
-    @property
-    def longest(self) -> int:
-        """Days of the longest window."""
-        return self.rules.policies.longest
-
-
-class Partition:
-    """The state of one partition of the student log: a row a student, the once-keys and the fences.
-
-    Only :meth:`Draft.commit` and :meth:`load` change it.
-    """
-
-    def __init__(self, number: int, context: Context) -> None:
-        """Begin without any student."""
-        self.number = number
-        self.context = context
-        self.index: dict[bytes, int] = {}
-        self.ids: list[bytes] = []
-        self.students: list[Student | None] = []
-        self.absences: roster.Absences = []
-        self.rows: Row = blank_rows(0, context.window, context.longest, 0)
-        self.table: roster.Table = np.zeros(0, roster.dtype)
-        self.once = OnceKeys()
-        self.segments: dict[int, list[bytes]] = {}
-        self.meta: PartitionRow | None = None
-
-    def decide(self, batch: Items) -> "Draft":
-        """Work a batch out. Nothing of the partition changes before the draft's ``commit``.
-
-        Raises:
-            PolicyMismatchError: a close names a policy that is not ours.
-        """
-        draft = Draft(self, batch)
-        draft.run()
-        return draft
-
-    def load(self, records: Iterable[tuple[bytes, bytes]]) -> list[Message]:
-        """Fill an empty partition from what stands for each changelog key.
-
-        Returns tombstones that are due: of students whose removal was written when the worker died.
-
-        Raises:
-            CodecError: a record of an unknown version or layout, or with something in it that we never write.
-            PolicyMismatchError: the state was made with another content of one of our policy versions.
-        """
-        window, longest = self.context.window, self.context.longest
-        keys: list[bytes] = []
-        values: list[bytes] = []
-        rosters: dict[bytes, Student] = {}
-        for key, value in records:
-            if key == KEY_PARTITION:
-                self.meta = decode_partition(value)
-            elif key.startswith(KEY_ROSTER):
-                rosters[key[1:]] = _stored(key, value)
-            elif key.startswith(KEY_ONCE):
-                self._load_once(key, value)
-            elif key[0] > KEY_ONCE[0] + 1:
-                keys.append(key)
-                values.append(value)
-        rows = decode_rows(values, window, longest)
-        if self.meta is None:
-            # The partition's row stands last in every write: without it nothing that was written is complete, and the
-            # log is read again from its start; a once-key left here would make its activity a repeat of itself.
-            # (Its record stays listed, so that it is removed with its day.)
-            self.once = OnceKeys()
-            return []
-        self._check_policies(self.meta)
-        gone = (rows["removed"] == 1) & (rows["version"] <= make_version(self.meta.epoch, self.meta.offset))
-        due = [message for i in np.flatnonzero(gone).tolist() for message in _tombstones(keys[i], rows["version"][i])]
-        keys = [key for key, is_gone in zip(keys, gone.tolist(), strict=True) if not is_gone]
-        rows = rows[~gone]
-        for anchor in np.unique(rows["anchor"]):
-            behind = rows["anchor"] == anchor
-            if anchor < self.meta.anchor:
-                moved = rows[behind]
-                daily.advance(moved, self.context.rules, window, int(anchor), self.meta.anchor)
-                rows[behind] = moved
-        self.ids = keys
-        self.index = {key: i for i, key in enumerate(keys)}
-        self.rows = rows
-        self.students = [rosters.get(key) for key in keys]
-        entries = [roster.entry(student) for student in self.students]
-        self.table = np.array([e for e, _ in entries], roster.dtype)
-        self.absences = [a for _, a in entries]
-        return due
-
-    def _load_once(self, key: bytes, value: bytes) -> None:
-        number = key[1:].partition(b"/")[0]
-        if not number.isdigit() or len(number) > 5 or len(value) % 8:
-            raise CodecError("once-keys: not in the form in which they are written")
-        day = int(number)
-        self.once.add(day, np.frombuffer(value, "<i8"))
-        self.segments.setdefault(day, []).append(key)
-
-    def _check_policies(self, meta: PartitionRow) -> None:
-        for name, checksum in meta.policies.items():
-            try:
-                ours = self.context.rules.policies[name].checksum
-            except KeyError:
-                msg = (
-                    f"policy {name} was in force when the state was made, and its file is missing: put {name}.toml back"
-                )
-                raise PolicyMismatchError(msg) from None
-            if ours != checksum:
-                msg = (
-                    f"policy {name} has changed: its file has checksum {ours}, the state was made with {checksum}. "
-                    f"Put the old file back, and give the change a new version with a later effective_from"
-                )
-                raise PolicyMismatchError(msg)
+    draft = Draft(partition, batch)
+    draft.run()
+    return draft
 
 
 class _Activities(NamedTuple):
@@ -920,7 +723,7 @@ class Draft:
         out.append((KEY_PARTITION, encode_partition(self.meta), []))
         for local, version in self.rosters.items():
             if self.students[local] is None:
-                out.extend(_tombstones(self.ids[local], version))
+                out.extend(tombstones(self.ids[local], version))
 
     def _write_once(self, out: list[Message]) -> None:
         """Write the batch's once-keys, a record a day.
@@ -949,12 +752,6 @@ class Draft:
                 )
                 out.extend((key, None, []) for key in segments)
                 segments[:] = names
-
-
-def _tombstones(student: bytes, version: int) -> list[Message]:
-    # A tombstone has no value to carry its version: readers find it in a header.
-    carried = [(VERSION, b"%d" % version)]
-    return [(KEY_ROSTER + student, None, carried), (student, None, carried)]
 
 
 def _distinct(index: Any, size: int) -> tuple[Any, Any]:
@@ -1000,14 +797,6 @@ def _entry(key: bytes | None, record: log.StudentRecord) -> Student | EntryError
         return read_entry(key, None if raw == b"null" else raw)
     except EntryError as error:
         return error
-
-
-def _stored(key: bytes, value: bytes) -> Student:
-    try:
-        entry = read_entry(key[1:], value[8:])
-    except EntryError as error:
-        raise CodecError(f"a roster entry of the state: {error}") from None
-    return cast("Student", entry)
 
 
 def _day_number(iso: str) -> int | None:

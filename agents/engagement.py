@@ -16,7 +16,9 @@ import msgspec
 import numpy as np
 from aiokafka import TopicPartition
 
-from agents.decide import Context, Draft, Items, Partition, PolicyMismatchError, Rejected
+from agents.decide import Draft, decide
+from agents.items import Items, Rejected
+from agents.partition import Context, Partition, PolicyMismatchError
 from schemas import log
 from schemas.dead_letters import DeadLetter
 from schemas.reasons import why
@@ -185,9 +187,9 @@ class Engagement(Handler):
         be no faster, and each holds a record of everybody.
         """
         if log.DayClosed not in batch.kinds:
-            return partition.decide(batch)
+            return decide(partition, batch)
         async with self._closing:
-            return await asyncio.to_thread(partition.decide, batch)
+            return await asyncio.to_thread(decide, partition, batch)
 
     async def _deliver(self, owned: Owned, draft: Draft, records: Records, rejected: list[Rejected]) -> None:
         effects, number = draft.effects, owned.partition.number

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 
 from aiokafka.errors import KafkaError
 
-from agents.decide import Context
 from agents.engagement import Engagement
+from agents.partition import Context
 from agents.roster import Roster
 from leap import __version__
 from schemas.policy import PolicyError, PolicySet, read_policies

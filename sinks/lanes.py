@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
 
+from sinks.records import FIRST_STUDENT_BYTE
 from streams.column_table import version_of
 
-_FIRST_STUDENT_BYTE = 4
 _FEW = 1_000
 """Records of a partition that are not worth any distinction."""
 _CLOSE = 200
@@ -120,7 +120,7 @@ class Lanes:
 
 def _version(record: Any) -> int | None:
     """Return the version of a student's row; None for what is no row, or none that can be read."""
-    if not record.key or record.key[0] < _FIRST_STUDENT_BYTE or record.value is None:
+    if not record.key or record.key[0] < FIRST_STUDENT_BYTE or record.value is None:
         return None
     try:
         return version_of(record.key, record.value, ())

@@ -34,7 +34,7 @@ from streams.column_table import version_of
 STAGE = "readmodel"
 
 _EPOCH = date(1970, 1, 1).toordinal()
-_FIRST_STUDENT_BYTE = 4
+FIRST_STUDENT_BYTE = 4
 """Keys that begin with a lower byte are the partition's own."""
 _LOW_ENGAGEMENT = 4
 """The spell of ``low_engagement``; those before it are the steps of ``no_activity``."""
@@ -280,7 +280,7 @@ def _read_state(tp: TopicPartition, records: Sequence[Any], batch: Batch) -> Non
         if not key:
             batch.letters.append(_letter(record, tp, CodecError()))
             continue
-        if key[0] >= _FIRST_STUDENT_BYTE:
+        if key[0] >= FIRST_STUDENT_BYTE:
             try:
                 new = version_of(key, value, record.headers)
                 key.decode()

@@ -7,7 +7,9 @@ from zoneinfo import ZoneInfo
 import msgspec
 import orjson
 
-from agents.decide import Context, Draft, Item, Items, Partition
+from agents.decide import Draft, decide
+from agents.items import Item, Items
+from agents.partition import Context, Partition
 from schemas import log
 from schemas.policy import Policy, PolicySet
 from windows.civil import CivilDays
@@ -57,7 +59,7 @@ class Campus:
 
     def step(self, record: log.Record, key: bytes | None = None, appended: float | None = None) -> Draft:
         taken = record.recorded_at if appended is None else appended
-        draft = self.partition.decide(Items.of([Item(self.offset, key, taken, record)]))
+        draft = decide(self.partition, Items.of([Item(self.offset, key, taken, record)]))
         for kind in ("ratings", "alerts", "days"):
             getattr(self, kind).extend(orjson.loads(value) for _, value, _ in getattr(draft.effects, kind))
         self.rejected += [r.reason for r in draft.effects.rejected]

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import orjson
 
-from agents.decide import Item
+from agents.items import Item
 from schemas import log
 from schemas.activities import Activity
 from schemas.policy import Policy, PolicySet

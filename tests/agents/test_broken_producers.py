@@ -11,8 +11,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from agents.decide import Context, Item, Items, Partition
+from agents.decide import decide
 from agents.engagement import Engagement, Owned
+from agents.items import Item, Items
+from agents.partition import Context, Partition
 from schemas import log
 from schemas.state import KEY_PARTITION
 from streams.records import of_objects
@@ -79,9 +81,9 @@ def test_values_that_are_records_only_together_are_none(values: tuple[bytes, ...
 
 def test_many_records_that_the_core_fails_on_cost_no_more_than_a_few_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """They were found by bisection over the whole batch, one after the other: hours for ten thousand."""
-    from agents import decide  # noqa: PLC0415
+    from agents.decide import Draft  # noqa: PLC0415
 
-    worked = decide.Draft._control
+    worked = Draft._control
     decided = 0
 
     def raising(self: Any, item: Item) -> None:
@@ -91,7 +93,7 @@ def test_many_records_that_the_core_fails_on_cost_no_more_than_a_few_batches(mon
             raise ArithmeticError("a fault that a test put here")
         worked(self, item)
 
-    monkeypatch.setattr(decide.Draft, "_control", raising)
+    monkeypatch.setattr(Draft, "_control", raising)
     monkeypatch.setattr("tests.fuzz.log.Broker.put", _collect)
     broker = handle(*[FEED % b"f%d" % (i % 5) for i in range(600)])
 
@@ -230,7 +232,7 @@ def test_a_batch_of_the_largest_counts_does_not_wrap() -> None:
     items = [
         Item(10 + i, b"s1", NOON, msgspec.structs.replace(one, position=log.Position("a-0", i))) for i in range(65_540)
     ]
-    campus.partition.decide(Items.of(items)).commit()
+    decide(campus.partition, Items.of(items)).commit()
 
     assert campus.partition.rows["counts"].max() == 65_535
 
@@ -242,7 +244,7 @@ def test_a_batch_of_many_once_keys_fits_the_topic() -> None:
     for i in range(140_000):
         made = log.ActivityRecord("tap_in", NOON, log.Position("a-0", i), NOON, once=i)
         items.append(Item(10 + i, b"s1", NOON, made))
-    draft = campus.partition.decide(Items.of(items))
+    draft = decide(campus.partition, Items.of(items))
 
     assert max(len(value or b"") for _, value, _ in draft.effects.changelog) < 1_000_000
     draft.commit()
@@ -254,7 +256,7 @@ def test_a_row_that_was_not_written_for_years_is_moved_on_at_once() -> None:
     campus = Campus(MON)
     campus.enrol("s1")
     campus.act("s1", MON)
-    draft = campus.partition.decide(Items.of([]))
+    draft = decide(campus.partition, Items.of([]))
     del draft
     from windows import daily  # noqa: PLC0415
 

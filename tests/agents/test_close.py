@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from agents.decide import PolicyMismatchError
+from agents.partition import PolicyMismatchError
 from schemas import log
 from tests.agents.campus import Campus, policy
 

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agents.decide import Context, Effects, Item, Items, Partition
+from agents.decide import decide
+from agents.items import Effects, Item, Items
+from agents.partition import Context, Partition
 from schemas.policy import PolicySet
 from schemas.state import KEY_ONCE, KEY_ROSTER, encode_partition
 from streams.column_table import Latest
@@ -58,7 +60,7 @@ def play(
     done = 0
     while done < len(items):
         cut = rng.choice([1, 2, 5, 20, 100])
-        draft = partition.decide(Items.of(items[done : done + cut]))
+        draft = decide(partition, Items.of(items[done : done + cut]))
         collect(said, draft.effects)
         changelog = draft.effects.changelog
         if half_writes and changelog and rng.random() < 0.2:

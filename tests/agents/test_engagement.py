@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from agents.decide import Context, Partition
+from agents import engagement as module
+from agents.decide import decide
 from agents.engagement import Engagement, Owned
+from agents.partition import Context, Partition
 from schemas import log
 from schemas.policy import read_policies
 from streams.records import of_objects
@@ -50,13 +52,12 @@ async def test_the_other_partitions_go_on_while_one_closes_a_day(monkeypatch: py
 
     engagement._owned[0] = asyncio.create_task(owned())
     loop_went_on = threading.Event()
-    decide = Partition.decide
 
     def slow(partition: Partition, items: Any) -> Any:
         assert loop_went_on.wait(5), "the event loop stood still while the day closed"
         return decide(partition, items)
 
-    monkeypatch.setattr(Partition, "decide", slow)
+    monkeypatch.setattr(module, "decide", slow)
     policy = policies.on(date_of(DAY))
     end = context.civil.end_of(DAY)
     record = log.DayClosed(date_of(DAY).isoformat(), policy.version, policy.checksum, end + 300.0, ())

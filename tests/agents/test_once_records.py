@@ -6,7 +6,9 @@ import msgspec
 import orjson
 import pytest
 
-from agents.decide import Context, Item, Items, Partition
+from agents.decide import decide
+from agents.items import Item, Items
+from agents.partition import Context, Partition
 from schemas import log
 from schemas.policy import read_policies
 from schemas.state import KEY_ONCE
@@ -42,7 +44,7 @@ class Log:
         return self.decide(items)
 
     def decide(self, items: list[Item]) -> int:
-        draft = self.partition.decide(Items.of(items))
+        draft = decide(self.partition, Items.of(items))
         draft.commit()
         for key, value, _ in draft.effects.changelog:
             assert key is not None

@@ -15,8 +15,8 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from agents.decide import Context, Partition, PolicyMismatchError
 from agents.engagement import Engagement, Owned
+from agents.partition import Context, Partition, PolicyMismatchError
 from schemas import log
 from schemas.activities import ACTIVITIES
 from schemas.policy import Policy, PolicySet

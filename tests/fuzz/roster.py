@@ -5,7 +5,9 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from agents.decide import Item, Items, Partition
+from agents.decide import decide
+from agents.items import Item, Items
+from agents.partition import Partition
 from agents.roster import Roster
 from schemas import log
 from schemas.topics import Topics
@@ -60,7 +62,7 @@ def play(rng: random.Random, inputs: int) -> Iterator[bool]:
     assert decoded is not None, "the roster role passed on what the log cannot be read with"
     keys = [key for key, _, _ in sent.log]
     items = [Item(offset, key, _NOW, one) for offset, (key, one) in enumerate(zip(keys, decoded, strict=True))]
-    draft = Partition(0, _CONTEXT).decide(Items.of(items))
+    draft = decide(Partition(0, _CONTEXT), Items.of(items))
     assert not draft.effects.rejected, draft.effects.rejected[0].reason
     draft.commit()
     dead = {letter.offset for letter in sent.letters}

@@ -4,7 +4,9 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from agents.decide import Item, Items, Partition, PolicyMismatchError
+from agents.decide import decide
+from agents.items import Item, Items
+from agents.partition import Partition, PolicyMismatchError
 from schemas import log
 from schemas.state import CodecError
 from streams.column_table import Latest
@@ -25,7 +27,7 @@ def state(rng: random.Random) -> tuple[list[Any], Author]:
             key, made = author.good()
             author.pass_time()
             items.append(Item(offset, key, author.now, log.decode(log.encode(made))))
-        draft = partition.decide(Items.of(items))
+        draft = decide(partition, Items.of(items))
         written += [record(i, *message) for i, message in enumerate(draft.effects.changelog, start=len(written))]
         draft.commit()
     return written, author
@@ -62,5 +64,5 @@ def recovers(records: list[Any], author: Author) -> bool:
     latest.again()
     key, made = author.activity()
     reached = partition.meta.offset if partition.meta is not None else 0
-    partition.decide(Items.of([Item(reached + 1, key, author.now, log.decode(log.encode(made)))])).commit()
+    decide(partition, Items.of([Item(reached + 1, key, author.now, log.decode(log.encode(made)))])).commit()
     return True

@@ -22,7 +22,9 @@ import redis
 from aiokafka import TopicPartition
 from redis.asyncio import Redis
 
-from agents.decide import Context, Item, Items, Partition
+from agents.decide import decide
+from agents.items import Item, Items
+from agents.partition import Context, Partition
 from deploy.servers import EmbeddedValkey
 from schemas import log
 from schemas.activities import Activity
@@ -146,7 +148,7 @@ class University:
     def decide(self) -> None:
         topics = self._settings.topics
         for n, items in enumerate(self._pending):
-            draft = self.partitions[n].decide(Items.of(items))
+            draft = decide(self.partitions[n], Items.of(items))
             assert not [r for r in draft.effects.rejected if r.reason != "unknown student"]
             effects = draft.effects
             for topic, messages in (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agents.decide import Context, Partition
+from agents.partition import Context, Partition
 from schemas.state import decode_partition
 from tests.integration import checker
 from tests.integration.conftest import Install
