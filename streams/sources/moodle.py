@@ -33,7 +33,7 @@ def adapter(options: Options) -> Adapter:
 
 
 def _said(raw: bytes, options: Options) -> Said:
-    if not raw.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b"{", b"[")):
+    if not raw.lstrip().startswith((b"{", b"[")):
         return from_report(raw, options)
     body = json_object(raw)
     if isinstance(body, Unusable):

@@ -113,10 +113,10 @@ _SITES = {"http://id.tincanapi.com/activitytype/lms", "http://activitystrea.ms/s
 _VIEW_VERB = "id.tincanapi.com/verb/viewed"
 _COURSE_PARTS = re.compile(
     r"http://adlnet\.gov/expapi/activities/(course|module)|http://id\.tincanapi\.com/activitytype/lms/(course|module)"
-    r"|https://w3id\.org/xapi/cmi5/activitytype/course|http://xapi\.jisc\.ac\.uk/vle/.+"
+    r"|http://xapi\.jisc\.ac\.uk/vle/.+"
 )
 _SUBMIT_VERBS = {"activitystrea.ms/schema/1.0/submit", "adlnet.gov/expapi/verbs/completed"}
-_COURSE_PAGE = re.compile(r"/course/view\.php\?id=([0-9]{1,18})(?![0-9])")
+_COURSE_PAGE = re.compile(r"/course/view\.php\?id=([0-9]{1,18})")
 
 
 def _from_statement(body: dict[str, Any]) -> Said:

@@ -130,6 +130,7 @@ def event_of(outcome: Outcome) -> str:
         (r"\mod_forum\event\discussion_viewed", "moodle_course"),
         (r"\mod_quiz\event\attempt_viewed", "moodle_course"),
         (r"\mod_resource\event\course_module_instance_list_viewed", "moodle_course"),
+        (r"\mod_assign\event\course_module_instance_list_viewed", "moodle_course"),
     ],
 )
 def test_logins_and_views_in_a_course_are_activities(name: str, activity: str) -> None:
@@ -361,8 +362,9 @@ def test_the_report_tells_use_of_the_app() -> None:
         assert seen.activity == "moodle_mobile"
 
 
-def test_a_row_without_a_user_id_is_unusable_for_a_name_is_no_key() -> None:
-    assert read(report(Description="Viewed.")) == Unusable("Description: does not begin with a user id")
+@pytest.mark.parametrize("description", ["Viewed.", "", f"The user with id '{10**18}' viewed the course with id '7'."])
+def test_a_row_without_a_user_id_is_unusable_for_a_name_is_no_key(description: str) -> None:
+    assert read(report(Description=description)) == Unusable("Description: does not begin with a user id")
 
 
 @pytest.mark.parametrize(
@@ -455,6 +457,12 @@ def test_a_statement_without_the_name_is_known_by_verb_and_object(verb: str, kin
 
     assert (seen.activity if isinstance(seen, Seen) else None) == outcome
     assert outcome or seen == NotForUs("another event")
+
+
+def test_the_name_is_found_in_a_statement_as_a_store_keeps_it() -> None:
+    kept = statement(verb={"id": "urn:any"}).replace(b"lrs.learninglocker.net", b"lrs&46;learninglocker&46;net")
+
+    assert read(kept) == read(statement())
 
 
 @pytest.mark.parametrize("relation", ["parent", "grouping"])
@@ -558,7 +566,13 @@ def test_a_json_object_of_none_of_these_forms_is_unusable(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"[]", b"[1]", b'{"eventname": ', b"{\xff}", b'{"verb":' + b'{"a":' * 950 + b"1" + b"}" * 951]
+    ("raw", "reason"),
+    [
+        (b"[]", "Expected `object`, got `array`"),
+        (b'{"eventname": ', "not a record: Input data was truncated"),
+        (b'{"eventname": "\xff"}', "not a record: not UTF-8"),
+        (b'{"verb":' + b'{"a":' * 950 + b"1" + b"}" * 951, "not a record: nested too deeply"),
+    ],
 )
-def test_what_is_no_json_object_is_unusable(raw: bytes) -> None:
-    assert isinstance(read(raw), Unusable)
+def test_what_is_no_json_object_is_unusable(raw: bytes, reason: str) -> None:
+    assert read(raw) == Unusable(reason)
