@@ -158,3 +158,10 @@ def test_other_statements_are_not_for_us(sample: str) -> None:
 @pytest.mark.parametrize("raw", [b"", b"[]", b"{", b"Time,Description\n1,2\n"])
 def test_what_is_no_json_object_is_unusable(raw: bytes) -> None:
     assert isinstance(read(raw), Unusable)
+
+
+def test_the_event_that_the_page_for_source_owners_shows_is_read() -> None:
+    page = (Path(__file__).parents[3] / "docs/sources/faser.md").read_text(encoding="utf-8")
+    shown = [block.partition("```")[0] for block in page.split("```json\n")[1:]]
+
+    assert [read(event.encode()) for event in shown] == [Seen("jdoe", "faser_view", float(AT), "event:view-991")]

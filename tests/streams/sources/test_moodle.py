@@ -576,3 +576,10 @@ def test_a_json_object_of_none_of_these_forms_is_unusable(raw: bytes) -> None:
 )
 def test_what_is_no_json_object_is_unusable(raw: bytes, reason: str) -> None:
     assert read(raw) == Unusable(reason)
+
+
+def test_the_rows_that_the_page_for_source_owners_shows_are_read() -> None:
+    page = (Path(__file__).parents[3] / "docs/sources/moodle.md").read_text(encoding="utf-8")
+    shown = [block.partition("```")[0] for block in page.split("```json\n")[1:]]
+
+    assert [read(row.encode()) for row in shown] == [read(log_row())]
