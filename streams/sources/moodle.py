@@ -13,7 +13,8 @@ from streams.sources.moodle_acts import ANOTHER, COURSE_VIEWED, LOGGED_IN, Act, 
 from streams.sources.moodle_report import from_report
 from streams.sources.reading import json_object
 
-_VIEW = re.compile(r"\\mod_(?!assign\\)\w+\\event\\\w*viewed|\\\w+\\event\\course_module_(instance_list_)?viewed")
+# Not `reviewed`: of that, a plugin names the student whose attempt staff looked at.
+_VIEW = re.compile(r"\\mod_(?!assign\\)\w+\\event\\(\w+_)?viewed|\\\w+\\event\\course_module_(instance_list_)?viewed")
 _ASSIGNMENT = re.compile(r"\\(mod_assign|assignsubmission_\w+|assignfeedback_\w+)\\event\\.*")
 _WEB_SERVICES = r"\core\event\webservice_"
 _OUTSIDE = NotForUs("outside of a course")
@@ -38,7 +39,7 @@ def _said(raw: bytes, options: Options) -> Said:
     body = json_object(raw)
     if isinstance(body, Unusable):
         return body
-    return from_caliper(body) if "eventTime" in body else from_json(body)
+    return from_caliper(body) if "actor" in body and "verb" not in body else from_json(body)
 
 
 def _activity(act: Act) -> Activity | NotForUs:

@@ -18,7 +18,9 @@ def play(read: Adapter, good: Callable[[random.Random], bytes], rng: random.Rand
         raw = good(rng)
         draw = rng.random()
         if draw > 0.95:
-            raw = rng.choice((b"", b"[]", b"null", b"{}", b"\n\n", b",", rng.randbytes(30), raw + raw, b"[" * 900))
+            raw = rng.choice(
+                (b"", b"[]", b"null", b"{}", b"\n\n", b",", rng.randbytes(30), raw + raw, b"[" * 900, _deep(raw))
+            )
         elif draw > 0.7:
             raw = scrambled(rng, raw)
         outcome = read(raw)
@@ -32,6 +34,11 @@ def play(read: Adapter, good: Callable[[random.Random], bytes], rng: random.Rand
             assert isinstance(outcome, NotForUs | Unusable)
             assert_silent(outcome.reason)
         yield isinstance(outcome, Seen)
+
+
+def _deep(raw: bytes) -> bytes:
+    """Return an object with a member as deep as decoders go, which is deeper than recursion of ours may go."""
+    return raw[:-1] + b',"x":' + b"[" * 900 + b"]" * 900 + b"}"
 
 
 def json_record(rng: random.Random, record: dict[str, Any]) -> bytes:

@@ -149,6 +149,7 @@ def test_logins_and_views_in_a_course_are_activities(name: str, activity: str) -
         r"\report_log\event\report_viewed",
         r"\mod_assign\event\submission_viewed",
         r"\mod_assign\event\grading_table_viewed",
+        r"\mod_quiz\event\attempt_reviewed",
         "viewed",
     ],
 )
@@ -542,6 +543,13 @@ def test_logins_and_views_of_caliper_are_activities(kind: str, action: str, acti
 )
 def test_the_same_rules_hold_for_caliper(changes: dict[str, Any], reason: str) -> None:
     assert read(caliper(**changes)) == NotForUs(reason)
+
+
+def test_a_caliper_event_without_a_time_says_so() -> None:
+    body = json.loads(caliper())
+    del body["eventTime"]
+
+    assert read(json.dumps(body).encode()) == Unusable("eventTime: no time")
 
 
 def test_a_user_whose_iri_is_not_moodles_is_known_by_the_whole_of_it() -> None:
