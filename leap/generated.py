@@ -12,7 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from schemas import log, outputs, source, students
+from schemas import faser, log, outputs, source, students
 from schemas.cloudevents import TYPES
 from schemas.topics import Topic, Topics
 from streams import metrics
@@ -25,6 +25,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _MODELS: dict[str, type[BaseModel]] = {
     "student": students.Student,
     "source-event": source.SourceEvent,
+    "faser-event": faser.FaserEvent,
     "day": outputs.Day,
     "late-activity": outputs.LateActivity,
     "closed-day": outputs.ClosedDay,
@@ -70,7 +71,7 @@ def _named(name: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 def _id(name: str) -> str:
     """Return a schema's name for ever; the version is that of the event type."""
-    kind = {"source-event": "source"}.get(name, name.removeprefix("log-"))
+    kind = name.removeprefix("log-").removesuffix("-event")
     return f"urn:leap:schema:{name}:{TYPES[kind].rpartition('.')[2]}"
 
 

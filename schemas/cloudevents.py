@@ -30,6 +30,7 @@ TYPES = {
     "rating": "leap.rating.v1",
     "alert": "leap.alert.v1",
     "source": "leap.source-event.v1",
+    "faser": "leap.faser-event.v1",
 }
 """Every event type of ours, by the kind of record."""
 

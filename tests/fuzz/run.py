@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from tests.fuzz import batches, clock, log, outputs, policies, probes, redis_values, roster, sources, state
+from tests.fuzz import batches, clock, log, moodle, outputs, policies, probes, redis_values, roster, sources, state
 
 LONGEST = 30.0
 """Seconds that no input may take."""
@@ -34,6 +34,8 @@ class Target(NamedTuple):
 TARGETS = {
     log.NAME: Target(log.play, 350, 500),
     sources.NAME: Target(sources.play, 180, 500),
+    moodle.MOODLE: Target(moodle.play_moodle, 40, 500),
+    moodle.FASER: Target(moodle.play_faser, 20, 500),
     roster.NAME: Target(roster.play, 120, 200),
     outputs.NAME: Target(outputs.play, 180, 500),
     redis_values.NAME: Target(redis_values.play, 90, 500),

@@ -7,6 +7,8 @@ from tests.fuzz.run import TARGETS, attack
 INPUTS = {
     "log": 8_000,
     "sources": 40_000,
+    "moodle": 6_000,
+    "faser": 3_000,
     "roster": 12_000,
     "outputs": 30_000,
     "redis": 10_000,
