@@ -31,11 +31,14 @@ def statement(raw: bytes) -> Statement | Unusable:
 
 def from_body(body: dict[str, Any]) -> Statement | Unusable:
     """Read one statement from the JSON object that it is."""
-    body = _unescaped(body)
-    person = _person(body.get("actor"))
+    try:
+        body = _unescaped(body)
+    except RecursionError:  # the decoder goes deeper than we can
+        return Unusable("not a record: nested too deeply")
+    person = agent(body.get("actor"))
     if person is None:
         return Unusable("actor: no account, mbox, mbox_sha1sum or openid")
-    verb, thing = _within(body, "verb", "id"), body.get("object")
+    verb, thing = within(body, "verb", "id"), body.get("object")
     if not isinstance(verb, str):
         return Unusable("verb: no id")
     if not isinstance(thing, dict) or not isinstance(thing.get("id"), str):
@@ -43,7 +46,7 @@ def from_body(body: dict[str, Any]) -> Statement | Unusable:
     at = instant(body.get("timestamp", body.get("stored")), "timestamp")
     if isinstance(at, Unusable):
         return at
-    identifier, kind = body.get("id"), _within(thing, "definition", "type")
+    identifier, kind = body.get("id"), within(thing, "definition", "type")
     return Statement(
         identifier if isinstance(identifier, str) else None,
         person,
@@ -65,16 +68,17 @@ def _unescaped(value: Any) -> Any:
     return value
 
 
-def _person(actor: Any) -> str | None:
+def agent(actor: Any) -> str | None:
+    """Return the key of an actor, or of another agent that a statement names; None if it has none."""
     if not isinstance(actor, dict):
         return None
-    for found in (_within(actor, "account", "name"), actor.get("mbox"), actor.get("mbox_sha1sum"), actor.get("openid")):
+    for found in (within(actor, "account", "name"), actor.get("mbox"), actor.get("mbox_sha1sum"), actor.get("openid")):
         if isinstance(found, str) and found:
             return found.removeprefix("mailto:")
     return None
 
 
-def _within(value: Any, *names: str) -> Any:
+def within(value: Any, *names: str) -> Any:
     """Return what is at the end of a path of names; None if it leads nowhere (``[]`` may stand for an empty object)."""
     for name in names:
         if not isinstance(value, dict):
@@ -86,7 +90,7 @@ def _within(value: Any, *names: str) -> Any:
 def _extensions(body: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for place in (("object", "definition"), ("result",), ("context",)):
-        held = _within(body, *place, "extensions")
+        held = within(body, *place, "extensions")
         if isinstance(held, dict):
             found |= held
     return found
