@@ -21,7 +21,8 @@ def json_object(raw: bytes) -> dict[str, Any] | Unusable:
     try:
         return _decode(raw)
     except msgspec.DecodeError as error:
-        return Unusable(why(error))
+        # Without the place in the record: reasons are counted.
+        return Unusable(why(error).partition(" (byte ")[0])
 
 
 def looks_like_json(raw: bytes) -> bool:
@@ -53,7 +54,7 @@ def row(raw: bytes, delimiter: str = "\t") -> Mapping[str, str] | Unusable:
         return Unusable("not a header line and one row")
     names, fields = lines
     if len(names) != len(fields):
-        return Unusable(f"row: {len(fields)} fields, the header has {len(names)}")
+        return Unusable("row: not as many fields as the header has")
     return dict(zip(map(str.strip, names), map(str.strip, fields), strict=True))
 
 
