@@ -1,12 +1,16 @@
 """All source systems that there is an adapter for, by name."""
 
-from streams.sources import Options, Source, events, oulad, zoom
+from functools import partial
+
+from streams.sources import Options, Source, events, library, oulad, zoom
 
 
-def sources(options: Options) -> dict[str, Source]:  # noqa: ARG001
+def sources(options: Options) -> dict[str, Source]:
     """Return every source system, its adapter set up for an institution."""
+    zone = options.zone
     return {
         "oulad": Source(oulad.read, knows_students=True),
         "events": Source(events.read, knows_students=True),
         "zoom": Source(zoom.read),
+        "library": Source(partial(library.read, zone=zone)),
     }
