@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from streams.sources import Options, Source, events, library, oulad, zoom
+from streams.sources import Options, Source, events, library, oulad, tap_ins, zoom
 
 
 def sources(options: Options) -> dict[str, Source]:
@@ -13,4 +13,5 @@ def sources(options: Options) -> dict[str, Source]:
         "events": Source(events.read, knows_students=True),
         "zoom": Source(zoom.read),
         "library": Source(partial(library.read, zone=zone)),
+        "tap-ins": Source(partial(tap_ins.read, zone=zone)),
     }
