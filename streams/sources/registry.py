@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from streams.sources import Options, Source, events, library, oulad, tap_ins, zoom
+from streams.sources import Options, Source, events, library, oulad, pc_labs, tap_ins, zoom
 
 
 def sources(options: Options) -> dict[str, Source]:
@@ -14,4 +14,5 @@ def sources(options: Options) -> dict[str, Source]:
         "zoom": Source(zoom.read),
         "library": Source(partial(library.read, zone=zone)),
         "tap-ins": Source(partial(tap_ins.read, zone=zone)),
+        "pc-labs": Source(partial(pc_labs.read, zone=zone, remote=options.remote_labs)),
     }
