@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from streams.sources import NotForUs, Outcome, Seen, Unusable
+from streams.sources import NotForUs, Options, Outcome, Seen, Unusable
 from streams.sources.library import read as read_loan
+from streams.sources.registry import sources
 
 DATA = Path(__file__).parents[2] / "data"
 LONDON = ZoneInfo("Europe/London")
@@ -162,6 +163,14 @@ def test_an_item_that_is_borrowed_again_or_by_another_is_another_loan() -> None:
 
     assert [isinstance(one, Seen) for one in found] == [True] * 5
     assert len({one.event for one in found if isinstance(one, Seen)}) == 4
+
+
+@pytest.mark.parametrize("zone", ["Europe/London", "Pacific/Auckland"])
+def test_the_zone_is_the_institutions(zone: str) -> None:
+    found = sources(Options(zone=ZoneInfo(zone)))["library"].read(row())
+
+    assert isinstance(found, Seen)
+    assert found.at == datetime(2020, 9, 19, 12, tzinfo=ZoneInfo(zone)).timestamp()
 
 
 @pytest.mark.parametrize("stamp", ["19/09/2020", "2020-13-09", "2020-02-30", "", "yesterday"])

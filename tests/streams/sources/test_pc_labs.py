@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from streams.sources import NotForUs, Outcome, Seen, Unusable
+from streams.sources import NotForUs, Options, Outcome, Seen, Unusable
 from streams.sources.pc_labs import read as read_event
+from streams.sources.registry import sources
 
 NAMESPACE = ' xmlns="http://schemas.microsoft.com/win/2004/08/events/event"'
 NINE = datetime(2026, 10, 5, 9, tzinfo=UTC).timestamp()
@@ -152,6 +153,8 @@ def test_remote_desktop_counts_where_labs_are_remote() -> None:
 
     assert read(remote) == NotForUs("remote desktop session")
     assert isinstance(read(remote, remote=True), Seen)
+    assert isinstance(sources(Options(remote_labs=True))["pc-labs"].read(remote), Seen)
+    assert isinstance(sources(Options())["pc-labs"].read(remote), NotForUs)
 
 
 @pytest.mark.parametrize(
