@@ -12,7 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from schemas import faser, log, outputs, source, students
+from schemas import faser, log, outputs, source, students, swipe
 from schemas.cloudevents import TYPES
 from schemas.topics import Topic, Topics
 from streams import metrics
@@ -24,6 +24,7 @@ from streams.settings import Settings
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _MODELS: dict[str, type[BaseModel]] = {
     "student": students.Student,
+    "swipe": swipe.Swipe,
     "source-event": source.SourceEvent,
     "faser-event": faser.FaserEvent,
     "day": outputs.Day,

@@ -29,6 +29,7 @@ TYPES = {
     "closed-day": "leap.closed-day.v1",
     "rating": "leap.rating.v1",
     "alert": "leap.alert.v1",
+    "swipe": "leap.swipe.v1",
     "source": "leap.source-event.v1",
     "faser": "leap.faser-event.v1",
 }

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,7 +21,20 @@ def json_object(raw: bytes) -> dict[str, Any] | Unusable:
     try:
         return _decode(raw)
     except msgspec.DecodeError as error:
-        return Unusable(why(error))
+        # Without the place in the record: reasons are counted.
+        return Unusable(why(error).partition(" (byte ")[0])
+
+
+def looks_like_json(raw: bytes) -> bool:
+    """Whether a record is meant to be a JSON object, rather than a file's header line and row."""
+    return raw.lstrip()[:1] == b"{"
+
+
+def identifier(value: Any) -> str | None:
+    """Return an id as text: one system's writers give the same id as a number or as a text. None: there is none."""
+    if isinstance(value, str):
+        return value.strip() or None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def row(raw: bytes, delimiter: str = "\t") -> Mapping[str, str] | Unusable:
@@ -41,7 +54,7 @@ def row(raw: bytes, delimiter: str = "\t") -> Mapping[str, str] | Unusable:
         return Unusable("not a header line and one row")
     names, fields = lines
     if len(names) != len(fields):
-        return Unusable(f"row: {len(fields)} fields, the header has {len(names)}")
+        return Unusable("row: not as many fields as the header has")
     return dict(zip(map(str.strip, names), map(str.strip, fields), strict=True))
 
 
@@ -56,6 +69,23 @@ def instant(text: Any, place: str) -> float | Unusable:
     if found.tzinfo is None:
         return Unusable(f"{place}: a time without a zone")
     return found.timestamp()
+
+
+def moment(text: Any, zone: ZoneInfo, place: str) -> float | Unusable:
+    """Read an ISO 8601 time or date; seconds since 1970. Without a zone it is of ``zone``; a date counts at noon.
+
+    When clocks go back, an hour comes twice: the first of them is taken.
+    """
+    if not isinstance(text, str) or not text:
+        return Unusable(f"{place}: no time")
+    try:
+        found = datetime.combine(date.fromisoformat(text), time(12))
+    except ValueError:
+        try:
+            found = datetime.fromisoformat(text)
+        except ValueError:
+            return Unusable(f"{place}: not a date or time in ISO 8601")
+    return (found if found.tzinfo is not None else found.replace(tzinfo=zone)).timestamp()
 
 
 def local(text: str, form: str, zone: ZoneInfo, place: str) -> float | Unusable:

@@ -1,13 +1,20 @@
 """All source systems that there is an adapter for, by name."""
 
-from streams.sources import Options, Source, events, faser, moodle, oulad
+from functools import partial
+
+from streams.sources import Options, Source, events, faser, library, moodle, oulad, pc_labs, tap_ins, zoom
 
 
 def sources(options: Options) -> dict[str, Source]:
     """Return every source system, its adapter set up for an institution."""
+    zone = options.zone
     return {
         "oulad": Source(oulad.read, knows_students=True),
         "events": Source(events.read, knows_students=True),
         "moodle": Source(moodle.adapter(options)),
         "faser": Source(faser.read),
+        "zoom": Source(zoom.read),
+        "library": Source(partial(library.read, zone=zone)),
+        "tap-ins": Source(partial(tap_ins.read, zone=zone)),
+        "pc-labs": Source(partial(pc_labs.read, zone=zone, remote=options.remote_labs)),
     }

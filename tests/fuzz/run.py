@@ -17,7 +17,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from tests.fuzz import batches, clock, log, moodle, outputs, policies, probes, redis_values, roster, sources, state
+from tests.fuzz import (
+    batches,
+    clock,
+    log,
+    moodle,
+    outputs,
+    policies,
+    probes,
+    redis_values,
+    roster,
+    sources,
+    state,
+    taps,
+)
 
 LONGEST = 30.0
 """Seconds that no input may take."""
@@ -44,6 +57,7 @@ TARGETS = {
     state.NAME: Target(state.play, 12, 20),
     batches.NAME: Target(batches.play, 12, 50),
     probes.NAME: Target(probes.play, 6, 200),
+    **{name: Target(play, 20, 500) for name, play in taps.PLAYS.items()},
 }
 
 

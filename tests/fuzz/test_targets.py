@@ -17,6 +17,10 @@ INPUTS = {
     "state": 160,
     "batches": 250,
     "probes": 400,
+    "zoom": 3_000,
+    "library": 3_000,
+    "tap-ins": 3_000,
+    "pc-labs": 3_000,
 }
 
 

@@ -374,7 +374,7 @@ def test_a_row_without_a_user_id_is_unusable_for_a_name_is_no_key(description: s
         (b"", "not a header line and one row"),
         (b"Time,Description\n1,2\n", "row: no column Event name"),
         (report() + report().split(b"\r\n")[1], "not a header line and one row"),
-        (report().replace(b",web,", b",web,,"), "row: 10 fields, the header has 9"),
+        (report().replace(b",web,", b",web,,"), "row: not as many fields as the header has"),
         (b'Time,"Event name\n', "row: quotes that do not match"),
         (b"\xff\xfe", "not UTF-8"),
     ],
