@@ -119,6 +119,8 @@ class ReadModel:
 
     async def _step(self) -> None:
         """Place what is assigned, or look whether Redis still has our progress, or write what there is."""
+        # aiokafka stops with an error until somebody has taken it, and without partitions nothing is fetched here.
+        self._kafka._coordinator.check_errors()
         if self._placed is None or self._placed is not self._assignment:
             await self._place()
         elif time.monotonic() - self._looked > _LOOK_EVERY:
@@ -146,6 +148,8 @@ class ReadModel:
         """Go to where Redis says the assigned partitions are."""
         assignment = self._assignment
         if assignment is None:
+            # A group that never gives us anything stands still: the watchdog should know.
+            self._health.behind(behind=True)
             await asyncio.sleep(0.1)
             return
         assigned = sorted(self._kafka.assignment())

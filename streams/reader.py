@@ -7,6 +7,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams import connection
+from streams import heartbeats as _heartbeats  # noqa: F401 - makes them end
 from streams import inflation as _inflation  # noqa: F401 - bounds every fetch
 from streams.settings import Settings
 

@@ -27,6 +27,7 @@ from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from streams import heartbeats as _heartbeats  # noqa: F401 - makes them end
 from streams import inflation as _inflation  # noqa: F401 - bounds every fetch
 from streams.records import Records, joined, of_objects
 
