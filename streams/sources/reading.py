@@ -1,10 +1,11 @@
 """What adapters have in common: JSON objects, files of one row, times. Each gives a value or what is wrong."""
 
 import csv
+import hashlib
 import io
 from collections.abc import Mapping
 from datetime import date, datetime, time
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -40,15 +41,17 @@ def identifier(value: Any) -> str | None:
 def row(raw: bytes, delimiter: str = "\t") -> Mapping[str, str] | Unusable:
     """Read a file of one row: the header line and the row; any line ending, with or without a byte order mark.
 
-    A row that has not as many fields as the header is unusable: to shift columns is to make things up.
+    A row that has not as many fields as the header is unusable: to shift columns is to make things up. Quotes that do
+    not go around a whole field are text between tabs, and unusable between commas, where they may hide one.
     """
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         return Unusable("not UTF-8")
-    try:
-        lines = [line for line in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True) if line]
-    except csv.Error:
+    lines = _lines(text, delimiter, csv.QUOTE_MINIMAL)
+    if lines is None and delimiter == "\t":
+        lines = _lines(text, delimiter, csv.QUOTE_NONE)
+    if lines is None:
         return Unusable("row: quotes that do not match")
     if len(lines) != 2:
         return Unusable("not a header line and one row")
@@ -56,6 +59,20 @@ def row(raw: bytes, delimiter: str = "\t") -> Mapping[str, str] | Unusable:
     if len(names) != len(fields):
         return Unusable("row: not as many fields as the header has")
     return dict(zip(map(str.strip, names), map(str.strip, fields), strict=True))
+
+
+def _lines(text: str, delimiter: str, quoting: Literal[0, 3]) -> list[list[str]] | None:
+    """Return the fields of every line; None: they are not to be had with this way of quoting."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, quoting=quoting)
+    try:
+        return [line for line in reader if line]
+    except csv.Error:
+        return None
+
+
+def digest(*parts: object) -> str:
+    """Return a short hash of what makes an event one, where that is nobody's business: who, or what it is called."""
+    return hashlib.blake2b("\0".join(map(str, parts)).encode(), digest_size=16).hexdigest()
 
 
 def instant(text: Any, place: str) -> float | Unusable:

@@ -2,7 +2,21 @@
 
 from functools import partial
 
-from streams.sources import Options, Source, events, faser, library, moodle, oulad, pc_labs, tap_ins, zoom
+from streams.sources import (
+    Options,
+    Source,
+    events,
+    faser,
+    hub,
+    library,
+    listen_again,
+    moodle,
+    oulad,
+    pc_labs,
+    reading_lists,
+    tap_ins,
+    zoom,
+)
 
 
 def sources(options: Options) -> dict[str, Source]:
@@ -17,4 +31,7 @@ def sources(options: Options) -> dict[str, Source]:
         "library": Source(partial(library.read, zone=zone)),
         "tap-ins": Source(partial(tap_ins.read, zone=zone)),
         "pc-labs": Source(partial(pc_labs.read, zone=zone, remote=options.remote_labs)),
+        "listen-again": Source(partial(listen_again.read, zone=zone, least_watched=options.least_watched)),
+        "reading-lists": Source(partial(reading_lists.read, zone=zone)),
+        "hub": Source(partial(hub.read, options=options)),
     }

@@ -7,7 +7,7 @@ actor's account, mailbox or its hash, extensions in the activity or in the conte
 from typing import Any, NamedTuple
 
 from streams.sources import Unusable
-from streams.sources.reading import instant, json_object
+from streams.sources.reading import digest, instant, json_object
 
 
 class Statement(NamedTuple):
@@ -57,6 +57,17 @@ def from_body(body: dict[str, Any]) -> Statement | Unusable:
         _extensions(body),
         body,
     )
+
+
+def once(said: Statement, *further: object) -> str:
+    """Return what makes a statement one event: a hash of who, what and when, and of further parts.
+
+    Not its id: plugins send none, and a store gives another one to a statement that is sent again. The id only if there
+    is no time but that of storage.
+    """
+    if "timestamp" not in said.body and said.id:
+        return digest(said.id)
+    return digest(said.person, said.verb, said.object_id, said.object_type, said.at, *further)
 
 
 def _unescaped(value: Any) -> Any:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from tests.fuzz import (
     batches,
     clock,
+    exports,
     log,
     moodle,
     outputs,
@@ -58,6 +59,7 @@ TARGETS = {
     batches.NAME: Target(batches.play, 12, 50),
     probes.NAME: Target(probes.play, 6, 200),
     **{name: Target(play, 20, 500) for name, play in taps.PLAYS.items()},
+    **{name: Target(play, 20, 500) for name, play in exports.PLAYS.items()},
 }
 
 

@@ -10,7 +10,7 @@ from streams.sources import Options, Seen
 from streams.sources.registry import sources
 
 ROOT = Path(__file__).parents[3]
-NAMES = ("zoom", "library", "tap-ins", "pc-labs")
+NAMES = ("zoom", "library", "tap-ins", "pc-labs", "listen-again", "reading-lists", "hub")
 PAGES = {name: (ROOT / "docs" / "sources" / f"{name}.md").read_text() for name in NAMES}
 EXAMPLES = [
     (name, example)

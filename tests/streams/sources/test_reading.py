@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from streams.sources import Unusable
-from streams.sources.reading import identifier, json_object, looks_like_json, moment, row
+from streams.sources.reading import digest, identifier, json_object, looks_like_json, moment, row
 
 LONDON = ZoneInfo("Europe/London")
 
@@ -70,3 +70,18 @@ def test_reasons_do_not_differ_from_record_to_record() -> None:
 
     assert len(broken) == 1
     assert len(short) == 1
+
+
+def test_quotes_around_part_of_a_field_are_text_between_tabs() -> None:
+    """As in titles and posts. Columns are counted all the same."""
+    assert row(b'A\tB\n"So" he said\t1\n') == {"A": '"So" he said', "B": "1"}
+    assert row(b'A\tB\n"left open\t1\n') == {"A": '"left open', "B": "1"}
+    assert row(b'A\tB\n"x\ty"\t1\n') == {"A": "x\ty", "B": "1"}
+    assert row(b'A\tB\n"So" he said\t1\t2\n') == Unusable("row: not as many fields as the header has")
+    assert row(b'A,B\n"So" he said,1\n', ",") == Unusable("row: quotes that do not match")
+
+
+def test_a_hash_tells_apart_and_does_not_tell() -> None:
+    assert digest("a", "b") == digest("a", "b")
+    assert len({digest("a", "b"), digest("b", "a"), digest("ab"), digest("a", "b", "")}) == 4
+    assert "jo@example.com" not in digest("jo@example.com")
