@@ -20,7 +20,7 @@ from schemas import log
 from schemas.cloudevents import headers
 from schemas.dead_letters import DeadLetter
 from streams import metrics
-from streams.append_time import recorded_at
+from streams.append_time import first_recorded_at, recorded_at
 from streams.producer import Message, Producer, delivered
 from streams.role import DeadLetterBox, Handler
 from streams.roster_view import RosterView
@@ -82,6 +82,7 @@ class Intake(Handler):
                         topic,
                         partition,
                         record.offset,
+                        record.timestamp,
                         "intake",
                         outcome,
                         record.key,
@@ -126,7 +127,7 @@ class Intake(Handler):
             return seen.reason
         if isinstance(seen, NotForUs):
             return None
-        if seen.at > recorded_at(record, simulated=self._settings.simulated_clock) + SKEW:
+        if seen.at > first_recorded_at(record, simulated=self._settings.simulated_clock) + SKEW:
             return "at: in the future"
         if seen.at < _OLDEST:
             return "at: before 1990"
