@@ -40,6 +40,7 @@ COMMANDS = {
         "topics": "Make the topics, or check them.",
         "acls": "Give Kafka's users their rights, or check them.",
         "dead-letters": "List records that could not be used, and send them again.",
+        "ingest": "Send a source system's export file, and say what is in it.",
         "replay": "Send a file's rows to a source topic.",
         "rebuild": "Write Redis again from Kafka.",
         "parity": "Check that Redis and Kafka agree.",

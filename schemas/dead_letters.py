@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from schemas.cloudevents import Headers, find, iso
+from schemas.cloudevents import Headers, find, iso, number
 
 TOPIC = "dlq.topic"
 PARTITION = "dlq.partition"
@@ -132,8 +132,3 @@ def read_origin(headers: Sequence[tuple[str, bytes]]) -> Origin | None:
 def read_note(headers: Sequence[tuple[str, bytes]]) -> int | None:
     """Return the offset of the letter that a note says was replayed; None if it is no note."""
     return number(find(headers, REPLAYED))
-
-
-def number(header: bytes | None) -> int | None:
-    """Read a header that holds a whole number; None if it holds none."""
-    return int(header) if header is not None and len(header) < 20 and header.isdigit() else None

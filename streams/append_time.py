@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
-from schemas.cloudevents import RECORDED_AT, find
-from schemas.dead_letters import FIRST_RECORDED_AT, number
+from schemas.cloudevents import RECORDED_AT, find, number
+from schemas.dead_letters import FIRST_RECORDED_AT
 
 
 def recorded_at(record: Any, *, simulated: bool) -> float:

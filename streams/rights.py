@@ -50,7 +50,10 @@ def users(settings: Settings) -> dict[str, str]:
         "operator": "a person: `leap topics`, `status`, `parity`, `rebuild`",
         "letters": "a person who mends: `leap dead-letters`, which shows what was sent, personal data included",
         "records": "the student records system",
-        **{f"source-{source}": f"the source system {source}, and `leap replay`" for source in settings.sources},
+        **{
+            f"source-{source}": f"the source system {source}, `leap ingest` and `leap replay`"
+            for source in settings.sources
+        },
         "case-work": "who handles alerts",
     }
     return {_user(settings, name): who for name, who in about.items()}

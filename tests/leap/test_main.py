@@ -91,6 +91,8 @@ def test_a_course_before_every_policy_is_refused(capsys: pytest.CaptureFixture[s
         (["replay", "none.jsonl", "--source", "events"], "none.jsonl: no such file"),
         (["replay", "FILE", "--source", "moodle"], "--source moodle: unknown; there are oulad, events"),
         (["replay", "FILE", "--source", "oulad"], "--source oulad needs --start"),
+        (["ingest", "none.tsv", "--source", "events"], "none.tsv: no such file"),
+        (["ingest", "FILE", "--source", "moodle"], "--source moodle: unknown; there are oulad, events"),
         (["demo", "--ratings", "no/where.csv"], "there is no folder no"),
         (["demo", "--pace", "-1"], "--pace"),
         (["dead-letters", "list", "--source", "moodle"], "--source moodle: unknown; there are oulad, events"),
