@@ -18,7 +18,7 @@ from schemas.cloudevents import ID, find, iso
 from schemas.dead_letters import REPLAY_OF, REPLAYED, REPLAYED_AT, WHOLE_BATCH, Origin, read_note, read_origin
 from schemas.topics import Topics
 from streams.admin import partitions_of
-from streams.intake import partition_of
+from streams.intake import LARGEST, partition_of
 from streams.producer import Message, Producer, Sent, delivered
 from streams.reader import read_to_end
 from streams.settings import Settings
@@ -98,15 +98,18 @@ def letter_of(record: Any, origin: Origin, settings: Settings) -> Letter:
         sys.intern(origin.stage),
         sys.intern(origin.reason),
         origin.failed_at,
-        len(record.key or b"") + len(record.value or b""),
-        refusal(origin, settings.topics),
+        size := len(record.key or b"") + len(record.value or b""),
+        refusal(origin, settings.topics, size),
     )
 
 
-def refusal(origin: Origin, topics: Topics) -> str | None:
-    """Return why a record cannot be sent again to where it came from; None if it can be."""
+def refusal(origin: Origin, topics: Topics, size: int) -> str | None:
+    """Return why a record of so many bytes cannot be sent again to where it came from; None if it can be."""
     if find(origin.headers, WHOLE_BATCH) is not None:
         return "a whole record batch: its sender must send it again, in smaller ones"
+    if size > LARGEST:
+        # With the headers of a replay the topic might not take it, and what follows would wait behind it.
+        return f"more than {LARGEST} bytes: no role can use it"
     if origin.topic == topics.students.name or origin.topic in {topic.name for topic in topics.sources.values()}:
         return None
     if origin.topic == topics.student_log.name:

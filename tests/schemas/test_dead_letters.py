@@ -16,7 +16,7 @@ from schemas.dead_letters import (
     read_origin,
 )
 
-OWN = [("trace", b"\x00\xff"), (TOPIC, b"leap.students"), ("trace", b"twice")]
+OWN = [("trace", b"\x00\xff"), ("trace", b"twice"), (TOPIC, b"leap.students")]
 NOON = datetime(2026, 10, 5, 12, tzinfo=UTC).timestamp()
 LETTER = DeadLetter("leap.source.events", 1, 17, 1_000, "intake", "student: unknown", b"k", b"v", OWN)
 
