@@ -291,6 +291,7 @@ async def _reader(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
     kafka = consumer(settings, "dead-letters")
     try:
         await kafka.start()
+        await asyncio.sleep(0)  # its tasks must have begun: aiokafka raises the cancellation of one that has not
         yield kafka
     except StalledError as error:
         raise CommandError(f"Kafka at {settings.kafka}: {error}", UNREACHABLE) from error
