@@ -58,7 +58,7 @@ def ingest(
     The same file twice changes nothing, and neither does a longer one that begins with it. Equal rows of one table
     count each; equal JSON objects are one event, told by its own id.
 
-    Example: `leap ingest attendance.tsv --source attendance --dry-run`
+    Example: `leap ingest attendance.tsv --source tap-ins --dry-run`
 
     Parameters
     ----------
