@@ -22,6 +22,7 @@ Form = Literal["tsv", "csv", "json-lines", "json"]
 _LONGEST_ROW = 1024 * 1024
 """Bytes after which quotes that are still open are taken for quotes that nobody closes: no larger row is usable."""
 
+_DELIMITERS = (b"\t", b",", b";", b"|")
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BLANK = b" \t\r\n"
@@ -33,10 +34,14 @@ class FileError(Exception):
 
 
 class Row(NamedTuple):
-    """What becomes a record. ``line``: where it begins in the file, from 1."""
+    """What becomes a record.
+
+    ``line``: where it begins in the file, from 1. ``wrong``: why it is no row, if it is none.
+    """
 
     line: int
     value: bytes
+    wrong: str | None = None
 
 
 class Rows(Protocol):
@@ -94,11 +99,11 @@ class Lines:
 class Table(Lines):
     """CSV: a header line and rows; a line that is empty is no row."""
 
-    def __init__(self, delimiter: bytes) -> None:
-        """Take the one byte that stands between fields."""
+    def __init__(self, delimiter: bytes | None = None) -> None:
+        """Take the byte that stands between fields; if nobody knows, it is what the header has most of."""
         super().__init__()
         self._delimiter = delimiter
-        self._header: bytes | None = None
+        self.header: bytes | None = None
         self._open: list[tuple[int, bytes]] = []
         self._size = 0
 
@@ -123,21 +128,22 @@ class Table(Lines):
         """Take the first line of what is open for a row by itself, and the others as if it had not been there."""
         (number, line), others = self._open[0], deque(self._open[1:])
         self._open, self._size = [], 0
-        yield from self._row(number, line)
+        yield from self._row(number, line, "quotes that do not match")
         while others:
             number, line = others.popleft()
             yield from self._take(line, number)
 
-    def _row(self, line: int, raw: bytes) -> Iterator[Row]:
+    def _row(self, line: int, raw: bytes, wrong: str | None = None) -> Iterator[Row]:
         raw = raw.removesuffix(b"\n").removesuffix(b"\r")
         if not raw:
             return
-        if self._header is None:
-            self._header = raw
-        elif len(self._header) + len(raw) > LARGEST_SOURCE_BYTES:
+        if self.header is None:
+            self.header = raw
+            self._delimiter = self._delimiter or max(_DELIMITERS, key=raw.count)
+        elif len(self.header) + len(raw) > LARGEST_SOURCE_BYTES:
             raise FileError(f"line {line}: a row of more than {LARGEST_SOURCE_BYTES} bytes")
         else:
-            yield Row(line, self._header + b"\n" + raw)
+            yield Row(line, self.header + b"\n" + raw, wrong)
 
     def _closed(self, text: bytes, *, inside: bool) -> bool | None:
         """Say whether a row may end with this line; None if a quote is where none may be.
@@ -146,6 +152,7 @@ class Table(Lines):
         """
         if not inside and b'"' not in text:
             return True
+        delimiter = self._delimiter or max(_DELIMITERS, key=text.count)  # a header's own line
         at = 0
         while True:
             if inside:
@@ -156,17 +163,17 @@ class Table(Lines):
                 at = quote + 2
                 if following == b"":
                     return True
-                if following == self._delimiter:
+                if following == delimiter:
                     inside = False
                 elif following != b'"':
                     return None
             elif text.startswith(b'"', at):
                 inside, at = True, at + 1
             else:
-                delimiter = text.find(self._delimiter, at)
-                if delimiter < 0:
+                end = text.find(delimiter, at)
+                if end < 0:
                     return True
-                at = delimiter + 1
+                at = end + 1
 
 
 class Objects:

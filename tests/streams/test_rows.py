@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.rows import FileError, Form, Ordinals, Row, rows
+from streams.rows import FileError, Form, Ordinals, Row, Table, rows
 from streams.sources import Unusable
 from streams.sources.reading import row
 
@@ -75,7 +75,10 @@ def test_any_bytes_are_cut_alike_however_they_arrive(raw: bytes, sizes: list[int
 def test_a_record_is_the_header_a_line_feed_and_the_row_as_it_stands() -> None:
     raw = b'\xef\xbb\xbfA\tB\r\n1\t"x\r\ny"\r\n\r\n 2 \t\xff\r\n'
 
-    assert cut("tsv", raw) == [(2, b'\xef\xbb\xbfA\tB\n1\t"x\r\ny"'), (5, b"\xef\xbb\xbfA\tB\n 2 \t\xff")]
+    assert [one[:2] for one in cut("tsv", raw)] == [
+        (2, b'\xef\xbb\xbfA\tB\n1\t"x\r\ny"'),
+        (5, b"\xef\xbb\xbfA\tB\n 2 \t\xff"),
+    ]
 
 
 @pytest.mark.parametrize("spoilt", [b'"never closed\t1', b'"closed" too early\t1'])
@@ -83,10 +86,11 @@ def test_a_quote_that_is_wrong_spoils_its_own_line_only(spoilt: bytes) -> None:
     """Else one quotation mark in a title would swallow the rest of the file."""
     raw = b"A\tB\n1\t1\n" + spoilt + b'\n2\t2\n3\t"3"\n'
 
-    found = values("tsv", raw)
+    found = cut("tsv", raw)
 
-    assert found == [b"A\tB\n1\t1", b"A\tB\n" + spoilt, b"A\tB\n2\t2", b'A\tB\n3\t"3"']
-    assert row(found[1]) == Unusable("row: quotes that do not match")
+    assert [one.value for one in found] == [b"A\tB\n1\t1", b"A\tB\n" + spoilt, b"A\tB\n2\t2", b'A\tB\n3\t"3"']
+    assert row(found[1].value) == Unusable("row: quotes that do not match")
+    assert [one.wrong for one in found] == [None, "quotes that do not match", None, None]
 
 
 def test_a_quote_that_is_never_closed_holds_no_more_than_a_row_may_be_large() -> None:
@@ -95,8 +99,17 @@ def test_a_quote_that_is_never_closed_holds_no_more_than_a_row_may_be_large() ->
     cutter = rows("csv")
     found = list(cutter.feed(raw))
 
-    assert found[:2] == [(2, b'A\n"open'), (3, b"A\nx")]
+    assert found[:2] == [(2, b'A\n"open', "quotes that do not match"), (3, b"A\nx", None)]
     assert len([*found, *cutter.end()]) == 600_001
+
+
+@pytest.mark.parametrize("delimiter", [b"\t", b",", b";", b"|"])
+def test_a_delimiter_that_nobody_names_is_what_the_header_has_most_of(delimiter: bytes) -> None:
+    cutter = Table()
+
+    found = [*cutter.feed(b'"A"|B\n1|"x\ny"\n'.replace(b"|", delimiter)), *cutter.end()]
+
+    assert (cutter.header, len(found), found[0].wrong) == (b'"A"|B'.replace(b"|", delimiter), 1, None)
 
 
 def test_quotes_in_the_middle_of_a_field_are_none() -> None:
