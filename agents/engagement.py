@@ -218,6 +218,7 @@ class Engagement(Handler):
                 self._topics.student_log.name,
                 number,
                 offset,
+                by_offset[offset].timestamp,
                 "engagement",
                 reason,
                 by_offset[offset].key,

@@ -48,6 +48,7 @@ class Roster(Handler):
                         topic,
                         partition,
                         record.offset,
+                        record.timestamp,
                         "roster",
                         str(error),
                         record.key,

@@ -39,6 +39,8 @@ COMMANDS = {
         "worker": "Run one role, or all of them.",
         "topics": "Make the topics, or check them.",
         "acls": "Give Kafka's users their rights, or check them.",
+        "dead-letters": "List records that could not be used, and send them again.",
+        "ingest": "Send a source system's export file, and say what is in it.",
         "replay": "Send a file's rows to a source topic.",
         "rebuild": "Write Redis again from Kafka.",
         "parity": "Check that Redis and Kafka agree.",
@@ -70,7 +72,8 @@ def build(*, listing: bool) -> App:
         group = Group(purpose, sort_key=number)
         for name, summary in commands.items():
             own = {"help": summary} if listing else {}
-            app.command(f"leap.commands.{name}:{name}", name=name, group=group, **own)
+            module = name.replace("-", "_")
+            app.command(f"leap.commands.{module}:{module}", name=name, group=group, **own)
     return app
 
 

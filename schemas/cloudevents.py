@@ -61,6 +61,11 @@ def find(record_headers: Sequence[tuple[str, bytes]], name: str) -> bytes | None
     return next((value for key, value in record_headers if key == name), None)
 
 
+def number(header: bytes | None) -> int | None:
+    """Return the whole number that a header holds in decimal; None if it holds none, or is not there."""
+    return int(header) if header is not None and len(header) < 20 and header.isdigit() else None
+
+
 def iso(seconds: float) -> str:
     """Return an instant as RFC 3339 in UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

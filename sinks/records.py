@@ -195,7 +195,15 @@ def _letter(record: Any, tp: TopicPartition, error: Exception) -> DeadLetter:
     # The text of another error may quote the record.
     reason = why(error) if isinstance(error, msgspec.DecodeError) else type(error).__name__
     return DeadLetter(
-        tp.topic, tp.partition, record.offset, STAGE, reason, record.key, record.value, list(record.headers)
+        tp.topic,
+        tp.partition,
+        record.offset,
+        record.timestamp,
+        STAGE,
+        reason,
+        record.key,
+        record.value,
+        list(record.headers),
     )
 
 

@@ -167,9 +167,9 @@ class Offsets:
         for topic in topics:
             numbers = self._kafka.partitions_for_topic(topic)
             if numbers is None:
-                await self._kafka._client.force_metadata_update()
-                await self._kafka._client.fetch_all_metadata()
-                numbers = self._kafka.partitions_for_topic(topic) or set()
+                # What the client knows is what it was last assigned, and a refresh asks for no more than that.
+                everything = await self._kafka._client.fetch_all_metadata()
+                numbers = everything.partitions_for_topic(topic) or set()
             found += [TopicPartition(topic, number) for number in sorted(numbers)]
         return found
 

@@ -17,10 +17,11 @@ from typing import Any
 from aiokafka.partitioner import DefaultPartitioner
 
 from schemas import log
-from schemas.cloudevents import headers
+from schemas.cloudevents import find, headers, number
 from schemas.dead_letters import DeadLetter
+from schemas.rows import ORDINAL
 from streams import metrics
-from streams.append_time import recorded_at
+from streams.append_time import first_recorded_at, recorded_at
 from streams.producer import Message, Producer, delivered
 from streams.role import DeadLetterBox, Handler
 from streams.roster_view import RosterView
@@ -34,7 +35,7 @@ SKEW = 300.0
 """A time stamp may be so many seconds ahead of the broker's append time; further ahead it is unusable."""
 
 _OLDEST = 631152000.0  # 1990-01-01: before it no civil day is laid out
-_LARGEST = 1024 * 1024
+LARGEST = 1024 * 1024
 
 _partition_of = DefaultPartitioner()
 
@@ -82,6 +83,7 @@ class Intake(Handler):
                         topic,
                         partition,
                         record.offset,
+                        record.timestamp,
                         "intake",
                         outcome,
                         record.key,
@@ -112,8 +114,8 @@ class Intake(Handler):
     def _read(self, read: Adapter, record: Any) -> Outcome:
         if record.value is None:
             return Unusable("tombstone: a source record has no value")
-        if len(record.value) > _LARGEST:
-            return Unusable(f"value of {len(record.value)} bytes: at most {_LARGEST}")
+        if len(record.value) > LARGEST:
+            return Unusable(f"value of {len(record.value)} bytes: at most {LARGEST}")
         try:
             return read(record.value)
         except Exception as error:
@@ -126,7 +128,7 @@ class Intake(Handler):
             return seen.reason
         if isinstance(seen, NotForUs):
             return None
-        if seen.at > recorded_at(record, simulated=self._settings.simulated_clock) + SKEW:
+        if seen.at > first_recorded_at(record, simulated=self._settings.simulated_clock) + SKEW:
             return "at: in the future"
         if seen.at < _OLDEST:
             return "at: before 1990"
@@ -135,8 +137,11 @@ class Intake(Handler):
         return seen
 
     def _activity(self, record: Any, seen: Seen, source: str, position: str) -> tuple[bytes, bytes]:
+        # Equal rows of one file are as many events; the same file sent twice has the same ones.
+        ordinal = number(find(record.headers, ORDINAL))
+        event = f"{seen.event}#{ordinal}" if ordinal else seen.event
         digest = self._hash.copy()
-        digest.update(f"{source}\0{seen.event}".encode())
+        digest.update(f"{source}\0{event}".encode())
         return seen.person.encode(), log.encode(
             log.ActivityRecord(
                 activity=seen.activity,

@@ -48,8 +48,12 @@ def users(settings: Settings) -> dict[str, str]:
         "clock": "`leap worker clock`",
         "readmodel": "`leap worker readmodel`",
         "operator": "a person: `leap topics`, `status`, `parity`, `rebuild`",
+        "letters": "a person who mends: `leap dead-letters`, which shows what was sent, personal data included",
         "records": "the student records system",
-        **{f"source-{source}": f"the source system {source}, and `leap replay`" for source in settings.sources},
+        **{
+            f"source-{source}": f"the source system {source}, `leap ingest` and `leap replay`"
+            for source in settings.sources
+        },
         "case-work": "who handles alerts",
     }
     return {_user(settings, name): who for name, who in about.items()}
@@ -103,6 +107,10 @@ def _rights(settings: Settings) -> Iterator[Right]:
     yield from group("operator", "Describe", "roster", "intake", "engagement")
     yield from allow("operator", "Create", *everything)
     yield from allow("operator", "Read", state, days, ratings, alerts, clock, *sources.values())
+
+    # Alone among people: what could not be used is readable to whoever mends it, and to nobody else.
+    yield from allow("letters", "Read", letters, students)
+    yield from allow("letters", "Write", letters, students, *sources.values())
 
     yield from allow("records", "Write", students)
     for source, topic in sources.items():

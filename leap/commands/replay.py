@@ -1,11 +1,9 @@
 """``leap replay``: sends a file's rows to a source topic."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from datetime import time as time_of_day
-from itertools import islice
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -17,13 +15,13 @@ from leap import oulad
 from leap.connect import reach_kafka
 from leap.errors import UNREACHABLE, CommandError
 from leap.options import Where
+from leap.sending import send
 from leap.terminal import err, out, print_json, progress
 from schemas.cloudevents import recorded_at
-from streams.producer import DeliveryError, Message, Producer, Sent, delivered
+from streams.producer import DeliveryError, Message, Producer
 from streams.settings import Settings
 
 _NOWHERE = Where()
-_BATCH = 2_000
 _SKEW = timedelta(minutes=5)
 _NOON = time_of_day(12, tzinfo=ZoneInfo("Europe/London"))
 
@@ -101,7 +99,7 @@ async def _replay(file: Path, source: str, messages: Iterator[Message], settings
     sent = 0
     try:
         with progress(unit="rows") as shown:
-            async for number in _send(producer, topic, messages, _task(shown, file)):
+            async for number in send(producer, topic, messages, _task(shown, file)):
                 sent = number
     except DeliveryError as error:
         msg = f"Kafka at {settings.kafka} did not take a batch after {sent:,} rows ({error}). Run it again."
@@ -117,23 +115,3 @@ def _task(shown: Progress, file: Path):  # type: ignore[no-untyped-def]
         total = sum(block.count(b"\n") for block in iter(lambda: opened.read(1 << 20), b""))
     task = shown.add_task(file.name, total=total)
     return lambda sent: shown.update(task, completed=sent)
-
-
-async def _send(producer: Producer, topic: str, messages: Iterator[Message], tell):  # type: ignore[no-untyped-def]
-    """Send everything, a batch under way while the next is read; yields how many rows the broker has."""
-    partitions = await producer.partitions(topic)
-    under_way: list[Sent] = []
-    read = done = 0
-    while batch := list(islice(messages, _BATCH)):
-        by_partition: defaultdict[int, list[Message]] = defaultdict(list)
-        for number, message in enumerate(batch, read):
-            by_partition[number % partitions].append(message)
-        await delivered(under_way)
-        done = read
-        tell(done)
-        yield done
-        under_way = [s for number, part in by_partition.items() for s in await producer.send(topic, number, part)]
-        read += len(batch)
-    await delivered(under_way)
-    tell(read)
-    yield read

@@ -36,7 +36,7 @@ async def assert_dead(
         assert letter.header_list[: len(headers)] == headers, "its own headers, in order, come first"
         added = dict(letter.header_list[len(headers) :])
         assert added.keys() == {
-            f"dlq.{name}" for name in ("topic", "partition", "offset", "stage", "reason", "failed-at")
+            f"dlq.{name}" for name in ("topic", "partition", "offset", "timestamp", "stage", "reason", "failed-at")
         }
         assert (added["dlq.topic"], added["dlq.stage"]) == (topic.encode(), stage.encode())
         assert added["dlq.reason"]

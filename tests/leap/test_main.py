@@ -35,7 +35,10 @@ def test_wrong_usage_is_said_and_ends_with_2(words: list[str], capsys: pytest.Ca
     assert words[-1] in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["topics", "check"], ["topics", "create"], ["status"], ["show", "1"], ["parity"]])
+@pytest.mark.parametrize(
+    "words",
+    [["topics", "check"], ["topics", "create"], ["status"], ["show", "1"], ["parity"], ["dead-letters", "list"]],
+)
 def test_what_does_not_answer_is_named_without_its_password(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -88,8 +91,15 @@ def test_a_course_before_every_policy_is_refused(capsys: pytest.CaptureFixture[s
         (["replay", "none.jsonl", "--source", "events"], "none.jsonl: no such file"),
         (["replay", "FILE", "--source", "moodle"], "--source moodle: unknown; there are oulad, events"),
         (["replay", "FILE", "--source", "oulad"], "--source oulad needs --start"),
+        (["ingest", "none.tsv", "--source", "events"], "none.tsv: no such file"),
+        (["ingest", "FILE", "--source", "moodle"], "--source moodle: unknown; there are oulad, events"),
         (["demo", "--ratings", "no/where.csv"], "there is no folder no"),
         (["demo", "--pace", "-1"], "--pace"),
+        (["dead-letters", "list", "--source", "moodle"], "--source moodle: unknown; there are oulad, events"),
+        (["dead-letters", "list", "--since", "soon"], "--since soon: give a date"),
+        (["dead-letters", "list", "--since", "1h", "--until", "2h"], "is not before"),
+        (["dead-letters", "replay", "--limit", "0"], "--limit 0: must be 1 or more"),
+        (["dead-letters", "show", "leap.source.events-0/17"], "as in leap.dead-letters-0/17"),
     ],
 )
 def test_a_mistake_in_the_words_is_explained(

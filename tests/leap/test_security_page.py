@@ -21,7 +21,7 @@ def test_a_link_leads_somewhere(link: str) -> None:
 def test_every_setting_command_and_user_in_it_is_one() -> None:
     settings = {variable(name) for name in Settings.model_fields}
     named = set(re.findall(r"\bLEAP_[A-Z_]*[A-Z]\b", TEXT))
-    commands = set(re.findall(r"(?<![\w./-])leap ([a-z]+)", TEXT))
+    commands = set(re.findall(r"(?<![\w./-])leap ([a-z-]+)", TEXT))
     redis = {line.split()[1] for line in (ROOT / "deploy/redis/users.acl").read_text().splitlines()}
     people = set(re.findall(r"\bleap-[a-z]+\b", TEXT))
 

@@ -21,15 +21,15 @@ def by_topic(operation: str) -> dict[str, set[str]]:
 def test_every_topic_has_the_writers_of_the_design_and_no_other() -> None:
     """A source owner writes its own source; only intake, roster and clock the log that decides; one role each result."""
     assert by_topic("Write") == {
-        "source.events": {"source-events"},
-        "source.oulad": {"source-oulad"},
-        "students": {"records"},
+        "source.events": {"source-events", "letters"},
+        "source.oulad": {"source-oulad", "letters"},
+        "students": {"records", "letters"},
         "student-log": {"roster", "intake", "clock"},
         "engagement": {"engagement"},
         "days": {"engagement"},
         "ratings": {"engagement"},
         "alerts": {"engagement"},
-        "dead-letters": {"roster", "intake", "engagement", "readmodel"},
+        "dead-letters": {"roster", "intake", "engagement", "readmodel", "letters"},
         "clock": {"clock"},
     }
 
@@ -38,7 +38,8 @@ def test_every_topic_has_the_readers_that_need_it_and_no_other() -> None:
     assert by_topic("Read") == {
         "source.events": {"intake", "operator"},
         "source.oulad": {"intake", "operator"},
-        "students": {"roster", "intake"},
+        "students": {"roster", "intake", "letters"},
+        "dead-letters": {"letters"},
         "student-log": {"engagement"},
         "engagement": {"engagement", "readmodel", "operator"},
         "days": {"readmodel", "operator"},

@@ -1,0 +1,87 @@
+"""What intake makes of records: which of them are one event, and which lay in the future."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from schemas import log
+from schemas.cloudevents import Headers
+from schemas.dead_letters import FIRST_RECORDED_AT, DeadLetter
+from schemas.rows import ORDINAL
+from streams.intake import Intake
+from streams.producer import Message
+from streams.settings import Settings
+
+EVENT = b'{"student":"s1","activity":"tap_in","at":"2026-10-05T10:00:00Z","id":"%s"}'
+AT = 1_791_194_400_000
+NOW = AT + 3_600_000
+
+
+class Collected:
+    """Takes what intake sends."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.letters: list[DeadLetter] = []
+
+    async def send(self, topic: str, partition: int, messages: list[Message]) -> list[Any]:
+        self.messages += messages
+        return []
+
+    async def put(self, letters: list[DeadLetter]) -> None:
+        self.letters += letters
+
+
+async def taken(*records: tuple[bytes, Headers], timestamp: int = NOW) -> Collected:
+    """Return what becomes of records (their event's id, their headers)."""
+    collected, roster = Collected(), SimpleNamespace(known={b"s1"})
+    settings = Settings(_env_file=None, sources=("events",))  # type: ignore[call-arg]
+    intake = Intake(settings, collected, collected, roster)  # type: ignore[arg-type]
+    batch = [
+        SimpleNamespace(offset=i, key=None, value=EVENT % name, timestamp=timestamp, headers=headers)
+        for i, (name, headers) in enumerate(records)
+    ]
+    await intake.handle("leap.source.events", 0, batch)
+    return collected
+
+
+async def once_keys(*records: tuple[bytes, bytes | None]) -> list[int | None]:
+    """Return the once-key of each record (its event's id, its ordinal)."""
+    sent = await taken(*((name, [] if ordinal is None else [(ORDINAL, ordinal)]) for name, ordinal in records))
+    assert not sent.letters
+    keys = []
+    for _, value, _ in sent.messages:
+        record = log.decode(value)
+        assert isinstance(record, log.ActivityRecord)
+        keys.append(record.once)
+    return keys
+
+
+async def test_equal_rows_of_a_file_are_as_many_events_and_the_file_twice_is_no_more() -> None:
+    file = [(b"a", b"0"), (b"a", b"1"), (b"a", b"2"), (b"b", b"0")]
+
+    first = await once_keys(*file)
+
+    assert len(set(first)) == 4
+    assert await once_keys(*file) == first
+
+
+@pytest.mark.parametrize("ordinal", [b"0", b"", b"-1", b"soon", b"9" * 99])
+async def test_a_record_of_no_file_is_the_event_that_it_was(ordinal: bytes) -> None:
+    assert len({*await once_keys((b"a", None), (b"a", ordinal))}) == 1
+
+
+@pytest.mark.parametrize(("first", "usable"), [(AT - 301_000, False), (AT - 299_000, True), (NOW + 1, True)])
+async def test_what_lay_in_the_future_is_no_event_because_time_went_by(first: int, usable: bool) -> None:
+    """A dead letter is sent again days later: it is judged by when the broker had it first."""
+    found = await taken((b"a", [(FIRST_RECORDED_AT, b"%d" % first)]))
+
+    reasons = [letter.reason for letter in found.letters]
+    assert (len(found.messages), reasons) == ((1, []) if usable else (0, ["at: in the future"]))
+
+
+async def test_a_source_cannot_make_a_record_newer_than_it_is() -> None:
+    found = await taken((b"a", [(FIRST_RECORDED_AT, b"%d" % NOW)]), timestamp=AT - 301_000)
+
+    assert [letter.reason for letter in found.letters] == ["at: in the future"]
