@@ -12,7 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from schemas import log, outputs, source, students
+from schemas import identities, log, outputs, source, students
 from schemas.cloudevents import TYPES
 from schemas.topics import Topic, Topics
 from streams import metrics
@@ -32,6 +32,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "alert": outputs.Alert,
 }
 _STRUCTS: dict[str, type[msgspec.Struct]] = {
+    "identity": identities.Terms,
     "log-activity": log.ActivityRecord,
     "log-student": log.StudentRecord,
     "log-day-closed": log.DayClosed,

@@ -30,6 +30,7 @@ TYPES = {
     "rating": "leap.rating.v1",
     "alert": "leap.alert.v1",
     "source": "leap.source-event.v1",
+    "identity": "leap.identity.v1",
 }
 """Every event type of ours, by the kind of record."""
 

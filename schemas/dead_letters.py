@@ -23,7 +23,7 @@ _REASON_BYTES = 500
 class DeadLetter(NamedTuple):
     """One record that could not be used.
 
-    ``stage``: intake, roster or engagement; ``reason`` never quotes the record.
+    ``stage``: intake, roster, identities or engagement; ``reason`` never quotes the record.
     """
 
     topic: str
