@@ -25,6 +25,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _MODELS: dict[str, type[BaseModel]] = {
     "student": students.Student,
     "source-event": source.SourceEvent,
+    "source-event-by-identity": source.PersonEvent,
     "day": outputs.Day,
     "late-activity": outputs.LateActivity,
     "closed-day": outputs.ClosedDay,
@@ -71,7 +72,7 @@ def _named(name: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 def _id(name: str) -> str:
     """Return a schema's name for ever; the version is that of the event type."""
-    kind = {"source-event": "source"}.get(name, name.removeprefix("log-"))
+    kind = "source" if name.startswith("source-event") else name.removeprefix("log-")
     return f"urn:leap:schema:{name}:{TYPES[kind].rpartition('.')[2]}"
 
 

@@ -1,6 +1,6 @@
 """All source systems that there is an adapter for, by name."""
 
-from streams.sources import Options, Source, events, oulad
+from streams.sources import Options, Source, events, events_by_identity, oulad
 
 
 def sources(options: Options) -> dict[str, Source]:  # noqa: ARG001
@@ -8,4 +8,5 @@ def sources(options: Options) -> dict[str, Source]:  # noqa: ARG001
     return {
         "oulad": Source(oulad.read, knows_students=True),
         "events": Source(events.read, knows_students=True),
+        "events-by-identity": Source(events_by_identity.read),
     }
