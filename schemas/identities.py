@@ -50,7 +50,7 @@ class Claim(NamedTuple):
 class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     """A record's value: until when a claim holds (that day included; None: for ever), and since when it is claimed.
 
-    ``claimed``: seconds since 1970. Whoever writes a claim again keeps it, unless the claim grows.
+    ``claimed``: seconds since 1970. Whoever writes a claim again keeps it, and lets it grow over nobody else's days.
     """
 
     version: int

@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -151,21 +152,18 @@ REFUSED = "claim: on some of its days an older claim of another student has this
 
 def hold(table: IdentityTable, claim: Claim, terms: Terms | None) -> None:
     """Put a claim into a table, or take it out if it is withdrawn (no terms)."""
-    first, student = _first(claim), claim.student.encode()
+    student, (first, last) = claim.student.encode(), days_of(claim.first, terms.last if terms else None)
     if terms is None:
         table.drop(claim.hash, student, first)
     else:
-        table.put(claim.hash, student, first, _last(terms), terms.claimed)
+        table.put(claim.hash, student, first, last, terms.claimed)
 
 
 def contested(table: IdentityTable, claim: Claim, terms: Terms) -> bool:
     """Say whether an older claim of another student stands against one."""
-    return table.rival(claim.hash, claim.student.encode(), _first(claim), _last(terms), terms.claimed)
+    return table.rival(claim.hash, claim.student.encode(), *days_of(claim.first, terms.last), terms.claimed)
 
 
-def _first(claim: Claim) -> int:
-    return SINCE_EVER if claim.first is None else number_of(claim.first)
-
-
-def _last(terms: Terms) -> int:
-    return FOR_EVER if terms.last is None else number_of(terms.last)
+def days_of(first: date | None, last: date | None) -> tuple[int, int]:
+    """Return the days of a claim as a table has them."""
+    return SINCE_EVER if first is None else number_of(first), FOR_EVER if last is None else number_of(last)

@@ -1,19 +1,23 @@
 """A record of an unknown person waits, counts on its true day when the identity comes, and is never lost or doubled."""
 
+import asyncio
 import json
 from collections import Counter, defaultdict
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from leap.connect import redis_client
+from leap.main import run
 from leap.views import read_views
 from schemas import unmatched
 from schemas.identities import Claim, Terms, encode
 from schemas.redis_keys import Keys
 from streams.identities import REFUSED, Hashing
 from streams.intake import partition_of
+from streams.settings import variable
 from tests.integration import checker
 from tests.integration.conftest import Install
 from tests.integration.harness import FIRST_DAY, Installation, noon
@@ -155,6 +159,58 @@ async def test_a_sweep_that_is_killed_loses_and_doubles_nothing(install: Install
     await system.caught_up("engagement")
     await checker.assert_counts(system, ids, expected)
     assert await system.read(system.topics.dead_letters.name) == []
+
+
+async def test_a_file_is_loaded_once_and_status_shows_who_is_missing(
+    install: Install, redis_db: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same file twice writes nothing; a line that is not taken is named; what still waits is counted by source."""
+    system = await install(**SETTINGS, redis=redis_db)
+    for name in ("kafka", "redis", "prefix", "profile"):
+        monkeypatch.setenv(variable(name), getattr(system.settings, name))
+    monkeypatch.setenv("LEAP_IDENTITY_KEY", SETTINGS["identity_key"])
+    monkeypatch.setenv("LEAP_SOURCES", json.dumps(SETTINGS["sources"]))
+    for name in ("partitions", "source_partitions"):
+        monkeypatch.setenv(variable(name), "2")
+
+    async def leap(*words: str) -> tuple[int, dict[str, Any]]:
+        code = await asyncio.to_thread(run, [*words, "--json"])
+        return code, json.loads(capsys.readouterr().out.splitlines()[-1])
+
+    file = tmp_path / "cards.csv"
+    rows = [f"{SOURCE},card-{n},s-{n},," for n in range(3_000)]
+    file.write_text("\n".join(["source,key,student,from,to", *rows, f"{SOURCE},card-7,s-8,,", ""]))
+    bad = [{"number": 3_002, "reason": REFUSED}]
+    assert await leap("identities", "load", str(file)) == (
+        1,
+        {"file": str(file), "lines": 3_001, "written": 3_000, "withdrawn": 0, "unchanged": 0, "bad": bad},
+    )
+    code, again = await leap("identities", "load", str(file))
+    assert (code, again["written"], again["unchanged"], again["bad"]) == (1, 0, 3_000, bad)
+    assert len(await system.read(system.topics.identities.name)) == 3_000
+
+    await system.enrol(["s-7"], MORNING)
+    system.start("roster")
+    system.start("intake")
+    await system.send_raw(
+        system.topics.source(SOURCE).name,
+        0,
+        [event(system, f"card-{n}", noon(FIRST_DAY), n) for n in (7, 7_000, 8_000)],
+    )
+    await system.caught_up("roster", "intake")
+    before = datetime.now(UTC)
+    _, status = await leap("status")
+    assert status["waiting"].keys() == {SOURCE}
+    assert status["waiting"][SOURCE]["records"] == 2
+    assert before - timedelta(minutes=2) < datetime.fromisoformat(status["waiting"][SOURCE]["since"]) <= before
+    assert [r.key for r in await system.read(system.topics.student_log.name)].count(b"s-7") == 2
+
+    file.write_text(f"source,key,student,from,to\n{SOURCE},card-7,s-7,,\n")
+    code, report = await leap("identities", "withdraw", str(file))
+    assert (code, report["withdrawn"]) == (0, 1)
+    file.write_text(f"source,key,student,from,to\n{SOURCE},card-7,s-8,,\n")
+    code, report = await leap("identities", "load", str(file))
+    assert (code, report["written"]) == (0, 1)
 
 
 async def test_who_stays_unknown_becomes_a_dead_letter_in_the_end(install: Install) -> None:
