@@ -6,7 +6,7 @@ costs microseconds, and a merge copies the columns once. What a table says depen
 on the order in which they came.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,12 +68,14 @@ class IdentityTable:
         if index is None:
             index = self._indexes[student] = len(self.students)
             self.students.append(student)
-        others = self._without(digest, student, first)
-        self._change(digest, (*others, Held(claimed, student, first, last, index)))
+        before = self._claims(digest)
+        claim = Held(claimed, student, first, last, index)
+        self._change(digest, before, [claim, *_without(before, student, first)])
 
     def drop(self, digest: int, student: bytes, first: int) -> None:
         """Forget a claim, if it is held."""
-        self._change(digest, self._without(digest, student, first))
+        before = self._claims(digest)
+        self._change(digest, before, _without(before, student, first))
 
     def get(self, digest: int, student: bytes, first: int) -> Held | None:
         """Return a claim, or None."""
@@ -113,15 +115,12 @@ class IdentityTable:
             on = same & ~covers
             left, at = left[on], at[on] + 1
 
-    def _without(self, digest: int, student: bytes, first: int) -> list[Held]:
-        return [c for c in self._claims(digest) if (c.student_id, c.first) != (student, first)]
-
     def _claims(self, digest: int) -> tuple[Held, ...]:
         """Return all claims on a hash, the oldest first."""
         changed = self._delta.get(digest)
         if changed is not None:
             return changed
-        stop = start = int(np.searchsorted(self._hash, np.uint64(digest)))
+        stop = start = int(self._hash.searchsorted(np.uint64(digest)))
         while stop < len(self._hash) and self._hash[stop] == digest:
             stop += 1
         return tuple(self._held(row) for row in range(start, stop))
@@ -132,10 +131,9 @@ class IdentityTable:
             int(self._claimed[row]), self.students[student], int(self._first[row]), int(self._last[row]), student
         )
 
-    def _change(self, digest: int, claims: Iterable[Held]) -> None:
-        changed = tuple(sorted(claims))
-        self._size += len(changed) - len(self._claims(digest))
-        self._delta[digest] = changed
+    def _change(self, digest: int, before: Sequence[Held], claims: list[Held]) -> None:
+        self._size += len(claims) - len(before)
+        self._delta[digest] = tuple(sorted(claims))
         if len(self._delta) > max(self._delta_least, len(self._hash) // _DELTA_SHARE):
             self.merge()
 
@@ -155,3 +153,7 @@ class IdentityTable:
         self._first = np.insert(self._first[stay], place, [claim.first for _, claim in rows])
         self._last = np.insert(self._last[stay], place, [claim.last for _, claim in rows])
         self._delta = {}
+
+
+def _without(claims: Sequence[Held], student: bytes, first: int) -> list[Held]:
+    return [claim for claim in claims if (claim.student_id, claim.first) != (student, first)]
