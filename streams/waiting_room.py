@@ -4,8 +4,11 @@ Part of every intake process, with a consumer group of its own: a member sweeps 
 that it has. A sweep looks at everything from the committed offset to the end. If something can move, it goes there once
 more, up to the last that can: what is known now goes to the student log, in the order of offsets; what is not, to the
 end of the same partition; when all of it is delivered, the offset is committed. So the positions of what is counted
-only rise, as the fences of engagement need it, and a process that dies in between leaves a record twice at most, of
-which the next sweep drops one (docs/decisions/0009-identities.md).
+only rise, as the fences of engagement need it.
+
+Before that, up to where it will go is committed as a note beside the old offset. Who finds such a note knows that a
+process died: what it has counted may be behind something that has become known since and would be fenced, so all of it
+goes to the end, and counts from there once, by its once-key (docs/decisions/0009-identities.md).
 
 The member that has a partition of ``leap.identities`` says which claims do not hold.
 """
@@ -183,9 +186,13 @@ class WaitingRoom(ConsumerRebalanceListener):
 
     async def _sweep(self, tp: TopicPartition, standing: _Standing) -> None:
         """Sweep a partition; tell what goes on waiting."""
-        start = await self._group.committed(tp)
-        if start is None:
-            start = (await self._offsets.starts([tp]))[tp]
+        start, stop = await self._committed(tp)
+        if stop > start:
+            async for records in self._records(tp, start, stop):
+                again = [(record.key, record.value, list(record.headers)) for record in records]
+                await self._producer.deliver(tp.topic, tp.partition, again)
+            await self._commit(tp, stop)
+            start = stop
         seen: set[tuple[str, int, int]] = set()
         last = -1
         async for records in self._records(tp, start):
@@ -199,6 +206,7 @@ class WaitingRoom(ConsumerRebalanceListener):
 
     async def _move(self, tp: TopicPartition, start: int, stop: int) -> None:
         """Send what can move, and put what cannot at the end, from one offset to another."""
+        await self._commit(tp, start, until=stop)
         seen: set[tuple[str, int, int]] = set()
         left: Counter[tuple[str, str]] = Counter()
         async for records in self._records(tp, start, stop):
@@ -218,8 +226,17 @@ class WaitingRoom(ConsumerRebalanceListener):
         for (source, outcome), n in left.items():
             metrics.unmatched_records.labels(source, outcome).inc(n)
 
-    async def _commit(self, tp: TopicPartition, offset: int) -> None:
-        await self._group.commit({tp: offset})
+    async def _commit(self, tp: TopicPartition, offset: int, *, until: int | None = None) -> None:
+        """Commit an offset; ``until``: with a note that everything before it is about to move."""
+        await self._group.commit({tp: (offset, "" if until is None else str(until))})
+
+    async def _committed(self, tp: TopicPartition) -> tuple[int, int]:
+        """Return the committed offset, and up to where a sweep was about to go (0: it got there)."""
+        # As AIOKafkaConsumer.committed() does, which leaves the note out.
+        found = (await self._group._coordinator.fetch_committed_offsets([tp])).get(tp)
+        if found is None or found.offset < 0:
+            return (await self._offsets.starts([tp]))[tp], 0
+        return found.offset, int(found.metadata) if found.metadata else 0
 
     async def _records(self, tp: TopicPartition, start: int, stop: int | None = None) -> AsyncIterator[Sequence[Any]]:
         """Yield a partition's records in small parts, up to its end or an offset."""

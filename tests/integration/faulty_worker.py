@@ -201,10 +201,10 @@ def sending(fault: Fault, role: str) -> None:
             await fault.strikes(partition=partition)
         return sent
 
-    async def commit_with_faults(self: Any, tp: Any, offset: int) -> None:
-        if tp.topic.endswith(".unmatched") and fault.due("after-sweep"):
+    async def commit_with_faults(self: Any, tp: Any, offset: int, **note: Any) -> None:
+        if tp.topic.endswith(".unmatched") and not note and fault.due("after-sweep"):
             await fault.strikes(partition=tp.partition)
-        await commit(self, tp, offset)
+        await commit(self, tp, offset, **note)
 
     handler.handle = handle_with_faults
     producer.Producer.send = send_with_faults  # type: ignore[method-assign]
