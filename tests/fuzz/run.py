@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from tests.fuzz import batches, clock, log, outputs, policies, probes, redis_values, roster, sources, state
+from tests.fuzz import batches, clock, identities, log, outputs, policies, probes, redis_values, roster, sources, state
 
 LONGEST = 30.0
 """Seconds that no input may take."""
@@ -35,7 +35,8 @@ TARGETS = {
     log.NAME: Target(log.play, 350, 500),
     sources.NAME: Target(sources.play, 180, 500),
     roster.NAME: Target(roster.play, 120, 200),
-    outputs.NAME: Target(outputs.play, 180, 500),
+    identities.NAME: Target(identities.play, 60, 500),
+    outputs.NAME: Target(outputs.play, 120, 500),
     redis_values.NAME: Target(redis_values.play, 90, 500),
     clock.NAME: Target(clock.play, 30, 200),
     policies.NAME: Target(policies.play, 20, 100),

@@ -8,6 +8,7 @@ INPUTS = {
     "log": 8_000,
     "sources": 40_000,
     "roster": 12_000,
+    "identities": 10_000,
     "outputs": 30_000,
     "redis": 10_000,
     "clock": 4_000,
