@@ -12,7 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from schemas import faser, log, outputs, source, students, swipe
+from schemas import faser, identities, log, outputs, source, students, swipe
 from schemas.cloudevents import TYPES
 from schemas.topics import Topic, Topics
 from streams import metrics
@@ -27,6 +27,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "swipe": swipe.Swipe,
     "source-event": source.SourceEvent,
     "faser-event": faser.FaserEvent,
+    "source-event-by-identity": source.PersonEvent,
     "day": outputs.Day,
     "late-activity": outputs.LateActivity,
     "closed-day": outputs.ClosedDay,
@@ -34,6 +35,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "alert": outputs.Alert,
 }
 _STRUCTS: dict[str, type[msgspec.Struct]] = {
+    "identity": identities.Terms,
     "log-activity": log.ActivityRecord,
     "log-student": log.StudentRecord,
     "log-day-closed": log.DayClosed,
@@ -72,7 +74,7 @@ def _named(name: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 def _id(name: str) -> str:
     """Return a schema's name for ever; the version is that of the event type."""
-    kind = name.removeprefix("log-").removesuffix("-event")
+    kind = "source" if name.startswith("source-event") else name.removeprefix("log-").removesuffix("-event")
     return f"urn:leap:schema:{name}:{TYPES[kind].rpartition('.')[2]}"
 
 

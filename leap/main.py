@@ -39,6 +39,7 @@ COMMANDS = {
         "worker": "Run one role, or all of them.",
         "topics": "Make the topics, or check them.",
         "acls": "Give Kafka's users their rights, or check them.",
+        "identities": "Say which student has which key at a source.",
         "dead-letters": "List records that could not be used, and send them again.",
         "ingest": "Send a source system's export file, and say what is in it.",
         "replay": "Send a file's rows to a source topic.",

@@ -1,5 +1,6 @@
 """How far everything is, read from Kafka and Redis alone: lags, freshness, closed days."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,9 +11,11 @@ from redis.asyncio import Redis
 
 from leap.connect import text
 from leap.waiting import lags
+from schemas import unmatched
 from schemas.cloudevents import iso
 from schemas.redis_keys import Keys
 from schemas.state import KEY_PARTITION, decode_partition
+from schemas.unmatched import UnmatchedError
 from streams.admin import Offsets
 from streams.reader import consumer, read_to_end
 from streams.settings import Role, Settings
@@ -38,6 +41,13 @@ class Source(NamedTuple):
     last: str | None
 
 
+class Waiting(NamedTuple):
+    """How many of a source's records wait for a student, and since when the oldest does."""
+
+    records: int
+    since: str
+
+
 class Closed(NamedTuple):
     """The last day of a partition: closed by the clock (in the log), by engagement (rated), and in Redis."""
 
@@ -52,6 +62,7 @@ class Status:
 
     lag: Sequence[Lag]
     sources: dict[str, Source]
+    waiting: dict[str, Waiting]
     closed: dict[int, Closed]
 
     def as_json(self) -> dict[str, Any]:
@@ -59,6 +70,7 @@ class Status:
         return {
             "lag": [lag._asdict() for lag in self.lag],
             "sources": {name: source._asdict() for name, source in self.sources.items()},
+            "waiting": {name: waiting._asdict() for name, waiting in self.waiting.items()},
             "closed": {str(number): closed._asdict() for number, closed in self.closed.items()},
         }
 
@@ -110,10 +122,11 @@ async def read_status(settings: Settings, offsets: Offsets, redis: "Redis") -> S
     await kafka.start()
     try:
         sources = {name: await _source(kafka, offsets, topic.name) for name, topic in settings.topics.sources.items()}
+        waiting = await _waiting(kafka, offsets, settings)
         closed = await _closed(kafka, offsets, settings, redis)
     finally:
         await kafka.stop()
-    return Status(await read_lags(settings, offsets, redis), sources, closed)
+    return Status(await read_lags(settings, offsets, redis), sources, waiting, closed)
 
 
 async def _source(kafka: AIOKafkaConsumer, offsets: Offsets, topic: str) -> Source:
@@ -123,6 +136,21 @@ async def _source(kafka: AIOKafkaConsumer, offsets: Offsets, topic: str) -> Sour
         record.timestamp for records in (await _tails(kafka, offsets, partitions, 1)).values() for record in records
     ]
     return Source(sum(ends[tp] - starts[tp] for tp in partitions), iso(max(last) / 1000) if last else None)
+
+
+async def _waiting(kafka: AIOKafkaConsumer, offsets: Offsets, settings: Settings) -> dict[str, Waiting]:
+    """Look at what the waiting room has not done with; a record that stands there twice is one."""
+    partitions = await offsets.partitions([settings.topics.unmatched.name])
+    done = await offsets.committed(settings.group("waiting-room"), partitions)
+    since: defaultdict[str, dict[tuple[int, int], float]] = defaultdict(dict)
+    async for _, records in read_to_end(kafka, partitions, since=done):
+        for record in records:
+            try:
+                held = unmatched.read(record)
+            except UnmatchedError:
+                continue
+            since[settings.topics.source_of(held.topic)][held.partition, held.offset] = held.since
+    return {name: Waiting(len(some), iso(min(some.values()))) for name, some in sorted(since.items())}
 
 
 async def _closed(kafka: AIOKafkaConsumer, offsets: Offsets, settings: Settings, redis: "Redis") -> dict[int, Closed]:

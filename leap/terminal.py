@@ -81,6 +81,12 @@ def progress(*, unit: str = "records") -> Iterator[Progress]:
         yield shown
 
 
+def lines_in(file: Path) -> int:
+    """Return how many line ends a file has: the total of a progress display."""
+    with file.open("rb") as opened:
+        return sum(block.count(b"\n") for block in iter(lambda: opened.read(1 << 20), b""))
+
+
 def bar(share: float, width: int) -> str:
     """Return a bar of ``width`` cells filled to ``share`` (0 to 1), in eighths of a cell.
 

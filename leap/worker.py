@@ -6,7 +6,8 @@ import gc
 import logging
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from aiokafka.errors import KafkaError
 
@@ -22,6 +23,7 @@ from streams import event_loop, metrics
 from streams.admin import Offsets, TopicsError, admin, check_topics
 from streams.clock import Clock
 from streams.connection import RefusedError, reason
+from streams.identities import IdentityView
 from streams.intake import Intake
 from streams.producer import Producer
 from streams.rights import lacking
@@ -39,6 +41,7 @@ from streams.roster_view import RosterView
 from streams.settings import Role, Settings
 from streams.sources import Options
 from streams.sources.registry import sources as adapters
+from streams.waiting_room import WaitingRoom
 from windows.civil import CivilDays, date_of
 from windows.scoring import Rules
 
@@ -97,6 +100,10 @@ def _check(role: Role, settings: Settings, policies: PolicySet) -> None:
         if unknown:
             msg = f"LEAP_SOURCES: no adapter for {', '.join(unknown)}; there are {', '.join(sorted(known))}"
             raise ConfigError(msg)
+        nameless = [name for name in settings.sources if not known[name].knows_students]
+        if nameless and settings.identity_key is None:
+            msg = f"LEAP_IDENTITY_KEY is not set: intake needs it to find the students of {', '.join(nameless)}"
+            raise ConfigError(msg)
         if settings.profile == "apache" and settings.hash_key is None:
             msg = "LEAP_HASH_KEY is not set: intake needs a secret of the institution to tell repeats apart"
             raise ConfigError(msg)
@@ -149,15 +156,29 @@ def _maker(role: Role, settings: Settings, policies: PolicySet, health: Health) 
         if role == "roster":
             return Roster(settings, producer, letters)
         if role == "intake":
-            view = RosterView(settings)
-            await view.start()
-            return Intake(settings, producer, letters, view)
+            return await _intake(settings, policies, producer, letters)
         context = Context(Rules(policies), CivilDays(policies.zone), settings.epoch)
         engagement = Engagement(settings, context, producer, letters, health)
-        asyncio.get_running_loop().create_task(_mark(engagement, settings.marker_interval)).add_done_callback(_ended)
+        _for_ever(_mark(engagement, settings.marker_interval), "engagement: markers")
         return engagement
 
     return make
+
+
+async def _intake(settings: Settings, policies: PolicySet, producer: Producer, letters: DeadLetters) -> Intake:
+    """Return the handler of intake; where sources give keys of their own, with identities and a waiting room."""
+    roster = RosterView(settings)
+    await roster.start()
+    known = adapters(Options())
+    if all(known[name].knows_students for name in settings.sources):
+        return Intake(settings, producer, letters, roster)
+    identities = IdentityView(settings, CivilDays(policies.zone))
+    await identities.start()
+    intake = Intake(settings, producer, letters, roster, identities)
+    _for_ever(identities.follow(), "intake: identities")
+    room = WaitingRoom(settings, producer, letters, intake, identities, roster)
+    _for_ever(room.run(), "intake: waiting room")
+    return intake
 
 
 async def _mark(engagement: Engagement, interval: float) -> None:
@@ -166,9 +187,21 @@ async def _mark(engagement: Engagement, interval: float) -> None:
         await engagement.mark()
 
 
-def _ended(task: "asyncio.Task[None]") -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        end_process(getattr(error, "exit_code", EXIT_SOFTWARE), f"engagement: markers: {error!r}")
+def _for_ever(work: Coroutine[Any, Any, None], what: str) -> None:
+    """Let work go on beside the batches; if it fails, the process ends."""
+
+    def ended(task: "asyncio.Task[None]") -> None:
+        _running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            end_process(getattr(error, "exit_code", EXIT_SOFTWARE), f"{what}: {error!r}")
+
+    task = asyncio.get_running_loop().create_task(work)
+    _running.add(task)
+    task.add_done_callback(ended)
+
+
+_running: set["asyncio.Task[None]"] = set()
+"""Tasks that go on for ever: the loop itself does not keep them."""
 
 
 async def _clock(settings: Settings, policies: PolicySet, health: Health) -> int:

@@ -32,6 +32,7 @@ TYPES = {
     "swipe": "leap.swipe.v1",
     "source": "leap.source-event.v1",
     "faser": "leap.faser-event.v1",
+    "identity": "leap.identity.v1",
 }
 """Every event type of ours, by the kind of record."""
 

@@ -11,7 +11,7 @@ from schemas.activities import Activity
 from schemas.students import StudentId
 
 
-class SourceEvent(BaseModel):
+class _Event(BaseModel):
     """One activity.
 
     ``at`` needs a zone (``Z`` or an offset); ``id`` is what makes the event one event at its source.
@@ -19,8 +19,25 @@ class SourceEvent(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    student: StudentId
     activity: Activity
     at: AwareDatetime
     count: Annotated[int, Field(ge=1, le=65535, strict=True)] = 1
     id: Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class SourceEvent(_Event):
+    """One activity of a student.
+
+    ``at`` needs a zone (``Z`` or an offset); ``id`` is what makes the event one event at its source.
+    """
+
+    student: StudentId
+
+
+class PersonEvent(_Event):
+    """One activity of a person whom the source knows by a key of its own: ``person`` (a card, an account, an address).
+
+    Otherwise as :class:`SourceEvent`. Which student that is says ``leap.identities``.
+    """
+
+    person: Annotated[str, Field(min_length=1, max_length=256)]

@@ -63,6 +63,18 @@ class Topics:
         self.students = Topic(
             f"{prefix}.students", "roster entries, by the student records system", _COMPACT | _APPEND_TIME
         )
+        self.identities = Topic(
+            f"{prefix}.identities",
+            "claims: which student a source's own key belongs to, by the directory team",
+            _COMPACT | _APPEND_TIME,
+            by_student=False,
+        )
+        self.unmatched = Topic(
+            f"{prefix}.unmatched",
+            "source records that wait for a student, byte for byte",
+            _DELETE | _APPEND_TIME | _LARGER,
+            by_student=False,
+        )
         self.student_log = Topic(
             f"{prefix}.student-log", "the one ordered log of every student: what decides", _DELETE | _APPEND_TIME
         )
@@ -98,6 +110,8 @@ class Topics:
         """Iterate over all topics, in the direction of the data."""
         yield from self.sources.values()
         yield self.students
+        yield self.identities
+        yield self.unmatched
         yield self.student_log
         yield self.engagement
         yield self.days

@@ -3,7 +3,8 @@
 Validates, maps to an activity, finds the student, tells repeats apart.
 
 Every source record ends in exactly one place: an activity in the student log, the dead letters (byte for byte, with the
-reason), or nowhere if it is not for us (counted with its reason). Sends are delivered before the batch is acknowledged,
+reason), the waiting room while nobody knows whose it is (:mod:`streams.waiting_room`), or nowhere if it is not for us
+(counted with its reason). Sends are delivered before the batch is acknowledged,
 and each log record carries the source position, so that an intake that died in between does not count twice.
 """
 
@@ -12,21 +13,23 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from aiokafka.partitioner import DefaultPartitioner
 
 from schemas import log
-from schemas.cloudevents import find, headers, number
+from schemas.cloudevents import Headers, find, headers, number
 from schemas.dead_letters import DeadLetter
 from schemas.rows import ORDINAL
+from schemas.unmatched import Waiting
 from streams import metrics
 from streams.append_time import first_recorded_at, recorded_at
+from streams.identities import IdentityView
 from streams.producer import Message, Producer, delivered
 from streams.role import DeadLetterBox, Handler
 from streams.roster_view import RosterView
 from streams.settings import Settings
-from streams.sources import Adapter, NotForUs, Options, Outcome, Seen, Unusable
+from streams.sources import NotForUs, Options, Outcome, Seen, Unusable
 from streams.sources.registry import sources
 
 logger = logging.getLogger(__name__)
@@ -49,14 +52,25 @@ def partition_of(key: bytes, partitions: int) -> int:
 class Intake(Handler):
     """Turns batches of source records into activities."""
 
-    def __init__(self, settings: Settings, producer: Producer, letters: DeadLetterBox, roster: RosterView) -> None:
-        """Take what it works with; all of it is already started."""
+    def __init__(
+        self,
+        settings: Settings,
+        producer: Producer,
+        letters: DeadLetterBox,
+        roster: RosterView,
+        identities: IdentityView | None = None,
+    ) -> None:
+        """Take what it works with; all of it is already started.
+
+        Without ``identities`` a person whom a source knows by its own key is unknown.
+        """
         self._settings = settings
         self._topics = settings.topics
         self._log = self._topics.student_log.name
         self._producer = producer
         self._letters = letters
         self._roster = roster
+        self._identities = identities
         self._sources = sources(Options())
         key = settings.hash_key.get_secret_value() if settings.hash_key else ""
         self._hash = hashlib.blake2b(key=hashlib.sha256(key.encode()).digest(), digest_size=8)
@@ -69,14 +83,20 @@ class Intake(Handler):
         """
         began = time.perf_counter()
         source = self._topics.source_of(topic)
-        read = self._sources[source].read
-        found = [self._read(read, record) for record in records]
-        if any(isinstance(seen, Seen) and seen.person.encode() not in self._roster.known for seen in found):
+        found = [self.look(source, record.value) for record in records]
+        students = self.students(source, found)
+        if any(student is not None and student not in self._roster.known for student in students):
             await self._roster.catch_up(self._settings.roster_patience)
         out: defaultdict[int, list[Message]] = defaultdict(list)
         letters: list[DeadLetter] = []
-        for record, seen in zip(records, found, strict=True):
+        waiting: list[Message] = []
+        for record, seen, student in zip(records, found, students, strict=True):
             outcome = self._judge(record, seen)
+            if isinstance(outcome, Seen) and not self.known(student):
+                if not self._sources[source].knows_students:
+                    waiting.append(self._wait(topic, partition, record).message())
+                    continue
+                outcome = "student: unknown"
             if isinstance(outcome, str):
                 letters.append(
                     DeadLetter(
@@ -91,36 +111,57 @@ class Intake(Handler):
                         list(record.headers),
                     )
                 )
-            elif outcome is not None:
-                key, activity = self._activity(record, outcome, source, f"{topic}-{partition}")
-                event_id = f"{topic}-{partition}/{record.offset}"
-                out[partition_of(key, self._settings.partitions)].append(
-                    (key, activity, headers("activity", "/leap/intake", event_id))
-                )
+            elif outcome is not None and student is not None:
+                position = log.Position(f"{topic}-{partition}", record.offset)
+                at = recorded_at(record, simulated=self._settings.simulated_clock)
+                message = self.message(student, outcome, source, position, at, record.timestamp, record.headers)
+                out[partition_of(student, self._settings.partitions)].append(message)
         under_way = [
-            batch
-            for number, messages in out.items()
-            for batch in await self._producer.send(self._log, number, messages)
+            batch for place, messages in out.items() for batch in await self._producer.send(self._log, place, messages)
         ]
+        if waiting:
+            under_way += await self._producer.send(
+                self._topics.unmatched.name, partition % self._settings.source_partitions, waiting
+            )
         if letters:
             await self._letters.put(letters)
         await delivered(under_way)
         sent = sum(map(len, out.values()))
         metrics.source_records.labels(source, "sent").inc(sent)
         metrics.source_records.labels(source, "dead_letter").inc(len(letters))
-        metrics.source_records.labels(source, "ignored").inc(len(records) - sent - len(letters))
+        metrics.source_records.labels(source, "waiting").inc(len(waiting))
+        metrics.source_records.labels(source, "ignored").inc(len(records) - sent - len(waiting) - len(letters))
         metrics.batch_seconds.labels("intake", "all").observe(time.perf_counter() - began)
 
-    def _read(self, read: Adapter, record: Any) -> Outcome:
-        if record.value is None:
+    def look(self, source: str, value: bytes | None) -> Outcome:
+        """Return what a source record means."""
+        if value is None:
             return Unusable("tombstone: a source record has no value")
-        if len(record.value) > LARGEST:
-            return Unusable(f"value of {len(record.value)} bytes: at most {LARGEST}")
+        if len(value) > LARGEST:
+            return Unusable(f"value of {len(value)} bytes: at most {LARGEST}")
         try:
-            return read(record.value)
+            return self._sources[source].read(value)
         except Exception as error:
             logger.exception("an adapter failed")
             return Unusable(f"adapter failed: {type(error).__name__}")
+
+    def students(self, source: str, found: Sequence[Outcome]) -> list[bytes | None]:
+        """Return the student of each outcome; None where there is none, or nobody knows who it is."""
+        if self._sources[source].knows_students:
+            return [seen.person.encode() if isinstance(seen, Seen) else None for seen in found]
+        if self._identities is None:
+            return [None] * len(found)
+        asked = [(seen.person, seen.at) for seen in found if isinstance(seen, Seen)]
+        known = iter(self._identities.look_up(source, asked))
+        return [next(known) if isinstance(seen, Seen) else None for seen in found]
+
+    def known(self, student: bytes | None) -> TypeGuard[bytes]:
+        """Say whether somebody is on the roster."""
+        return student in self._roster.known
+
+    def _wait(self, topic: str, partition: int, record: Any) -> Waiting:
+        at = recorded_at(record, simulated=self._settings.simulated_clock)
+        return Waiting(topic, partition, record.offset, at, time.time(), record.key, record.value, list(record.headers))
 
     def _judge(self, record: Any, seen: Outcome) -> Seen | str | None:
         """Return what is to be counted, the reason of a dead letter, or None for what is not for us."""
@@ -132,24 +173,36 @@ class Intake(Handler):
             return "at: in the future"
         if seen.at < _OLDEST:
             return "at: before 1990"
-        if seen.person.encode() not in self._roster.known:
-            return "student: unknown"
         return seen
 
-    def _activity(self, record: Any, seen: Seen, source: str, position: str) -> tuple[bytes, bytes]:
+    def message(
+        self,
+        student: bytes,
+        seen: Seen,
+        source: str,
+        position: log.Position,
+        at: float,
+        timestamp: int,
+        source_headers: Headers,
+    ) -> Message:
+        """Return an activity for the student log.
+
+        ``at``: when the source record was recorded; ``timestamp``: the broker's, in milliseconds; ``source_headers``:
+        those of the source record.
+        """
         # Equal rows of one file are as many events; the same file sent twice has the same ones.
-        ordinal = number(find(record.headers, ORDINAL))
+        ordinal = number(find(source_headers, ORDINAL))
         event = f"{seen.event}#{ordinal}" if ordinal else seen.event
         digest = self._hash.copy()
         digest.update(f"{source}\0{event}".encode())
-        return seen.person.encode(), log.encode(
-            log.ActivityRecord(
-                activity=seen.activity,
-                at=seen.at,
-                position=log.Position(position, record.offset),
-                recorded_at=recorded_at(record, simulated=self._settings.simulated_clock),
-                count=seen.count,
-                once=int.from_bytes(digest.digest(), "little") >> 1,
-                taken_at=record.timestamp / 1000.0 if self._settings.simulated_clock else None,
-            )
+        activity = log.ActivityRecord(
+            activity=seen.activity,
+            at=seen.at,
+            position=position,
+            recorded_at=at,
+            count=seen.count,
+            once=int.from_bytes(digest.digest(), "little") >> 1,
+            taken_at=timestamp / 1000.0 if self._settings.simulated_clock else None,
         )
+        event_id = f"{position.source}/{position.offset}"
+        return student, log.encode(activity), headers("activity", "/leap/intake", event_id)

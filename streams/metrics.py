@@ -12,6 +12,30 @@ source_records = Counter(
 dead_letters = Counter(
     "leap_dead_letters", "Records put into the dead letters, by the stage that could not use them", ["stage"]
 )
+identities = Gauge("leap_identities", "Claims on sources' own keys that a process holds")
+identity_records = Counter(
+    "leap_identity_records",
+    "Records of leap.identities: taken, refused (an older claim of another student has the key), unusable",
+    ["outcome"],
+)
+unmatched = Gauge(
+    "leap_unmatched",
+    "Source records that wait for a student, of the partitions that a process has; sum over processes",
+    ["source"],
+)
+unmatched_since = Gauge(
+    "leap_unmatched_oldest_timestamp_seconds", "Since when the oldest of them waits; 0 when none does", ["source"]
+)
+unmatched_records = Counter(
+    "leap_unmatched_records",
+    "Waiting source records that have left: sent (the student is known now), dead_letter (none was found in time), "
+    "ignored (not for us, or there twice)",
+    ["source", "outcome"],
+)
+unmatched_swept = Gauge(
+    "leap_unmatched_last_sweep_timestamp_seconds",
+    "When waiting records were last looked at; minutes ago means that they are not tried again",
+)
 roster_records = Counter("leap_roster_records", "Roster records dealt with", ["outcome"])
 activities = Counter(
     "leap_activities",

@@ -1,7 +1,7 @@
 """Reads partitions from an offset to the end they had when asked: recovery, the roster at intake, rebuild, parity."""
 
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -39,9 +39,15 @@ def consumer(settings: Settings, name: str, **options: Any) -> AIOKafkaConsumer:
 
 
 async def read_to_end(
-    kafka: AIOKafkaConsumer, partitions: Iterable[TopicPartition], *, silence: float = _SILENCE
-) -> AsyncIterator[tuple[TopicPartition, list[Any]]]:
+    kafka: AIOKafkaConsumer,
+    partitions: Iterable[TopicPartition],
+    *,
+    since: Mapping[TopicPartition, int] | None = None,
+    silence: float = _SILENCE,
+) -> AsyncGenerator[tuple[TopicPartition, list[Any]], None]:
     """Assign ``partitions`` and yield their records, fetch by fetch, up to the ends they have now.
+
+    ``since``: the first offset wanted of a partition; otherwise all that it has.
 
     A compacted or deleted tail is no reason to wait: what counts is the position, not the last record seen.
 
@@ -51,7 +57,9 @@ async def read_to_end(
     wanted = list(partitions)
     kafka.assign(wanted)
     ends: dict[TopicPartition, int] = dict(await kafka.end_offsets(wanted))
-    starts: Mapping[TopicPartition, int] = await kafka.beginning_offsets(wanted)
+    starts: dict[TopicPartition, int] = dict(await kafka.beginning_offsets(wanted))
+    for tp, offset in (since or {}).items():
+        starts[tp] = max(starts[tp], offset)
     for tp in wanted:
         kafka.seek(tp, starts[tp])
     left = {tp for tp in wanted if starts[tp] < ends[tp]}

@@ -50,6 +50,7 @@ def users(settings: Settings) -> dict[str, str]:
         "operator": "a person: `leap topics`, `status`, `parity`, `rebuild`",
         "letters": "a person who mends: `leap dead-letters`, which shows what was sent, personal data included",
         "records": "the student records system",
+        "directory": "the directory team: `leap identities`",
         **{
             f"source-{source}": f"the source system {source}, `leap ingest` and `leap replay`"
             for source in settings.sources
@@ -70,6 +71,7 @@ def _rights(settings: Settings) -> Iterator[Right]:
     students, log, state = topics.students.name, topics.student_log.name, topics.engagement.name
     days, ratings, alerts = topics.days.name, topics.ratings.name, topics.alerts.name
     letters, clock = topics.dead_letters.name, topics.clock.name
+    identities, unmatched = topics.identities.name, topics.unmatched.name
     sources = {name: topic.name for name, topic in topics.sources.items()}
 
     def allow(name: str, operation: Operation, *names: str, resource: Resource = "Topic") -> Iterator[Right]:
@@ -87,10 +89,10 @@ def _rights(settings: Settings) -> Iterator[Right]:
     yield from allow("roster", "Read", students)
     yield from allow("roster", "Write", log, letters)
 
-    yield from group("intake", "Read", "intake")
+    yield from group("intake", "Read", "intake", "waiting-room")
     yield from group("intake", "Describe", "roster")  # a student is known once the roster role has passed them on
-    yield from allow("intake", "Read", students, *sources.values())
-    yield from allow("intake", "Write", log, letters)
+    yield from allow("intake", "Read", students, identities, unmatched, *sources.values())
+    yield from allow("intake", "Write", log, unmatched, letters)
 
     yield from group("engagement", "Read", "engagement")
     yield from allow("engagement", "Read", log, state)
@@ -104,15 +106,17 @@ def _rights(settings: Settings) -> Iterator[Right]:
     yield from allow("readmodel", "Read", state, days, ratings, alerts)
     yield from allow("readmodel", "Write", letters)
 
-    yield from group("operator", "Describe", "roster", "intake", "engagement")
+    yield from group("operator", "Describe", "roster", "intake", "waiting-room", "engagement")
     yield from allow("operator", "Create", *everything)
-    yield from allow("operator", "Read", state, days, ratings, alerts, clock, *sources.values())
+    yield from allow("operator", "Read", state, days, ratings, alerts, clock, unmatched, *sources.values())
 
     # Alone among people: what could not be used is readable to whoever mends it, and to nobody else.
     yield from allow("letters", "Read", letters, students)
     yield from allow("letters", "Write", letters, students, *sources.values())
 
     yield from allow("records", "Write", students)
+    yield from allow("directory", "Read", identities)  # to write only what is not there yet
+    yield from allow("directory", "Write", identities)
     for source, topic in sources.items():
         yield from allow(f"source-{source}", "Write", topic)
     yield from group("case-work", "Read", "case-work")

@@ -16,7 +16,7 @@ _POLICIES = Path(__file__).resolve().parent.parent / "policy"
 
 ROLES: tuple[Role, ...] = ("roster", "intake", "engagement", "clock", "readmodel")
 
-SECRETS = ("kafka_password", "redis_password", "hash_key")
+SECRETS = ("kafka_password", "redis_password", "hash_key", "identity_key", "identity_key_before")
 """Settings that are never printed. Each may come from a file instead, which ``<name>_file`` names."""
 
 
@@ -93,6 +93,14 @@ class Settings(BaseSettings):
     policies: Path = Field(_POLICIES, description="folder of policy files, or one file")
     hash_key: SecretStr | None = Field(None, description="secret key of the hashes that tell repeats")
     hash_key_file: Path | None = Field(None, description="or a file that has the key")
+    identity_key: SecretStr | None = Field(
+        None, description="secret key of the hashes under which sources' own keys of persons are known"
+    )
+    identity_key_file: Path | None = Field(None, description="or a file that has the key")
+    identity_key_before: SecretStr | None = Field(
+        None, description="the key before it, while identities under it still count (docs/identities.md)"
+    )
+    identity_key_before_file: Path | None = Field(None, description="or a file that has the key")
     simulated_clock: bool = Field(default=False, description="time comes from the records' headers (demo, back-test)")
 
     metrics_host: str = Field("127.0.0.1", description="where /metrics, /live and /ready listen")
@@ -113,6 +121,12 @@ class Settings(BaseSettings):
 
     roster_patience: float = Field(
         30.0, description="how long intake waits for the roster role before it calls a student unknown"
+    )
+    unmatched_retry: float = Field(
+        60.0, description="records of unknown persons are looked at again so often, and when identities change"
+    )
+    unmatched_patience: float = Field(
+        14 * 86400.0, description="a record whose person is unknown for so long becomes a dead letter"
     )
     close_grace: float = Field(300.0, description="a day closes so long after midnight at the earliest")
     close_patience: float = Field(7200.0, description="and so long after it at the latest, naming who is behind")
@@ -138,6 +152,13 @@ class Settings(BaseSettings):
             if not secret:
                 raise ValueError(f"{variable(name)}_FILE: {file} is empty")
             setattr(self, name, SecretStr(secret))
+        return self
+
+    @model_validator(mode="after")
+    def _check_identity_keys(self) -> Self:
+        """Refuse a key before without a key after it: nothing would be hashed under today's."""
+        if self.identity_key_before is not None and self.identity_key is None:
+            raise ValueError("LEAP_IDENTITY_KEY_BEFORE is set, but LEAP_IDENTITY_KEY is not")
         return self
 
     @model_validator(mode="after")
@@ -189,8 +210,8 @@ class Settings(BaseSettings):
         """The topics of this installation."""
         return Topics(self.prefix, self.sources)
 
-    def group(self, role: Role) -> str:
-        """Return the consumer group of a role."""
+    def group(self, role: Role | Literal["waiting-room"]) -> str:
+        """Return the consumer group of a role, or of the waiting room, which is a part of intake."""
         return f"{self.prefix}.{role}"
 
     @property

@@ -16,7 +16,7 @@ from leap.connect import reach_kafka
 from leap.errors import UNREACHABLE, CommandError
 from leap.options import Where
 from leap.sending import send
-from leap.terminal import err, out, print_json, progress
+from leap.terminal import err, lines_in, out, print_json, progress
 from schemas.cloudevents import recorded_at
 from streams.producer import DeliveryError, Message, Producer
 from streams.settings import Settings
@@ -111,7 +111,5 @@ async def _replay(file: Path, source: str, messages: Iterator[Message], settings
 
 def _task(shown: Progress, file: Path):  # type: ignore[no-untyped-def]
     """Return what to call with the number of rows sent so far."""
-    with file.open("rb") as opened:
-        total = sum(block.count(b"\n") for block in iter(lambda: opened.read(1 << 20), b""))
-    task = shown.add_task(file.name, total=total)
+    task = shown.add_task(file.name, total=lines_in(file))
     return lambda sent: shown.update(task, completed=sent)

@@ -19,7 +19,7 @@ _NOWHERE = Where()
 def status(
     *, json: Annotated[bool, Parameter(help="Print one JSON document.")] = False, where: Where = _NOWHERE
 ) -> None:
-    """Show how far each role is behind, how fresh each source is, and the last day closed.
+    """Show how far each role is behind, how fresh each source is, what waits for a student, and the last day closed.
 
     It asks Kafka and Redis, not the processes: so it also answers when none of them does.
 
@@ -47,15 +47,18 @@ def _print(found: Status) -> None:
     sources = _table("source", "records", "last record")
     for source, (records, last) in found.sources.items():
         sources.add_row(source, f"{records:,}", last or "none")
+    waiting = _table("source", "waiting", "since")
+    for source, (records, since) in found.waiting.items():
+        waiting.add_row(source, f"{records:,}", since, style="yellow")
     days = _table("partition", "closed by the clock", "closed by engagement", "in Redis")
     for partition, closed in found.closed.items():
         days.add_row(str(partition), *(day or "none" for day in closed))
-    for table in (roles, sources, days):
+    for table in (roles, sources, *([waiting] if waiting.rows else []), days):
         out.print(table)
 
 
 def _table(*columns: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
-        table.add_column(column, justify="right" if column in {"partition", "lag", "records"} else "left")
+        table.add_column(column, justify="right" if column in {"partition", "lag", "records", "waiting"} else "left")
     return table

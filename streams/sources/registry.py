@@ -6,6 +6,7 @@ from streams.sources import (
     Options,
     Source,
     events,
+    events_by_identity,
     faser,
     hub,
     library,
@@ -25,6 +26,7 @@ def sources(options: Options) -> dict[str, Source]:
     return {
         "oulad": Source(oulad.read, knows_students=True),
         "events": Source(events.read, knows_students=True),
+        "events-by-identity": Source(events_by_identity.read),
         "moodle": Source(moodle.adapter(options)),
         "faser": Source(faser.read),
         "zoom": Source(zoom.read),

@@ -240,6 +240,20 @@ async def test_what_a_group_has_committed_is_seen_from_outside(settings: Setting
         await kafka.stop()
 
 
+async def test_a_note_is_kept_beside_a_committed_offset(settings: Settings) -> None:
+    await create_topics(settings)
+    tp = TopicPartition(settings.topics.unmatched.name, 0)
+    kafka = consumer(settings, "member", group_id=settings.group("waiting-room"))
+    await kafka.start()
+    try:
+        kafka.assign([tp])
+        await kafka.commit({tp: (5, "9")})
+        found = await kafka._coordinator.fetch_committed_offsets([tp])
+        assert (found[tp].offset, found[tp].metadata) == (5, "9")
+    finally:
+        await kafka.stop()
+
+
 async def test_a_group_can_be_asked_by_the_admin_api(settings: Settings) -> None:
     await create_topics(settings)
     tp = TopicPartition(settings.topics.days.name, 0)

@@ -1,4 +1,4 @@
-"""Source events, through intake: an activity that engagement can read, or a dead letter."""
+"""Source events, through intake: an activity that engagement can read, a record that waits, or a dead letter."""
 
 import asyncio
 import json
@@ -9,10 +9,11 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from schemas import log
+from schemas import log, unmatched
 from schemas.activities import ACTIVITIES
 from schemas.cloudevents import RECORDED_AT
 from schemas.topics import Topics
+from streams.identities import Hashing
 from streams.intake import Intake
 from streams.settings import Settings
 from tests.fuzz.mutation import SECRET, assert_silent, bent, record, scrambled, text
@@ -21,6 +22,7 @@ NAME = "sources"
 TOPICS = Topics()
 _NOW_MS = 1_790_000_000_000
 _KNOWN = {b"s1", b"28400", "é🎓".encode()}
+_HASHING = Hashing(Settings(_env_file=None, identity_key=SecretStr("k")))  # type: ignore[call-arg]
 _HEADERS = (b"1790000000", b"nan", b"inf", b"-1e300", b"1e300", b"", b"1_0", b"\xff", b"0x10", SECRET.encode(), None)
 
 
@@ -30,8 +32,12 @@ class Sent:
     def __init__(self) -> None:
         self.log: list[Any] = []
         self.letters: list[Any] = []
+        self.waiting: list[Any] = []
 
     async def send(self, topic: str, partition: int, messages: Any) -> list[Any]:
+        if topic == TOPICS.unmatched.name:
+            self.waiting += [unmatched.read(record(0, *message)) for message in messages]
+            return []
         assert topic == TOPICS.student_log.name
         assert 0 <= partition < 4
         self.log += messages
@@ -54,6 +60,21 @@ def event(rng: random.Random) -> dict[str, Any]:
     student = rng.choice(("s1", "28400", "é🎓", "nobody"))
     made = {"student": student, "activity": rng.choice(ACTIVITIES), "at": at, "id": f"i{rng.getrandbits(20)}"}
     return made | ({"count": rng.choice((1, 65_535))} if rng.random() < 0.3 else {})
+
+
+def person_event(rng: random.Random) -> dict[str, Any]:
+    """Return a good event of the source that gives keys of its own."""
+    made = event(rng)
+    return {"person": made.pop("student"), **made}
+
+
+def _look_up(_: str, seen: Any) -> list[bytes | None]:
+    """Know the people whose keys are students' ids; keys are hashed as they are in earnest."""
+    for person, at in seen:
+        assert len(_HASHING.of("events-by-identity", person)) == 1
+        assert isinstance(at, float)
+    keys = [person.encode("utf-8", "surrogatepass") for person, _ in seen]
+    return [key if key in _KNOWN or key == b"nobody" else None for key in keys]
 
 
 def row(rng: random.Random) -> dict[str, Any]:
@@ -86,8 +107,11 @@ def play(rng: random.Random, inputs: int) -> Iterator[bool]:
     sent, simulated = Sent(), rng.random() < 0.3
     settings = Settings(_env_file=None, simulated_clock=simulated, hash_key=SecretStr("k"))  # type: ignore[call-arg]
     roster = SimpleNamespace(known=_KNOWN, catch_up=lambda _: asyncio.sleep(0))
-    intake = Intake(settings, sent, sent, roster)  # type: ignore[arg-type]
-    source, make = rng.choice((("events", event), ("events", event), ("oulad", row)))
+    identities = SimpleNamespace(look_up=_look_up)
+    intake = Intake(settings, sent, sent, roster, identities)  # type: ignore[arg-type]
+    source, make = rng.choice(
+        (("events", event), ("events", event), ("oulad", row), ("events-by-identity", person_event))
+    )
     times = (_NOW_MS, 0, -1) if simulated else (_NOW_MS,)  # without it the broker gives it
     records = []
     for offset in range(inputs):
@@ -105,7 +129,9 @@ def play(rng: random.Random, inputs: int) -> Iterator[bool]:
             positions.append(decoded.position.offset)
         assert key in _KNOWN
     dead = {letter.offset for letter in sent.letters}
-    assert len(sent.log) + len(sent.letters) == inputs, "a record went to two places, or to none"
+    places = len(sent.log) + len(sent.waiting) + len(sent.letters)
+    assert places == inputs, "a record went to two places, or to none"
+    positions += [held.offset for held in sent.waiting]
     assert dead.isdisjoint(positions)
     yield from (offset not in dead for offset in range(inputs))
 

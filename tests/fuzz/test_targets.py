@@ -10,6 +10,7 @@ INPUTS = {
     "moodle": 6_000,
     "faser": 3_000,
     "roster": 12_000,
+    "identities": 10_000,
     "outputs": 30_000,
     "redis": 10_000,
     "clock": 4_000,

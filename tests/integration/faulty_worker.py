@@ -11,7 +11,8 @@ file, once it is there: so a process that runs can be told what is to happen to 
   delivered), `after-outputs`, `in-changelog` (a part of the changelog's messages is delivered first), `after-changelog`,
   `before-ack`; with `only: close` passes count only for batches that close a day
 * `in-recovery`: the changelog is read, nothing else done; `in-rebalance`: partitions are assigned, nothing else done
-* `after-send` of intake or roster: everything is delivered, nothing acknowledged; `in-send`: one partition's part is
+* `after-send` of intake or roster: everything is delivered, nothing acknowledged; `in-send`: one partition's part is;
+  `after-sweep` of intake: what waited and can move is delivered, nothing committed
 * of the read model: `before-write` (a batch is read), `in-write` (it is in Redis, the progress is not)
 * `core`: the core raises for every activity whose count is 6666; `hang`: a batch never ends; `block`: the event loop is
   held for good
@@ -183,9 +184,10 @@ def sending(fault: Fault, role: str) -> None:
     from agents.roster import Roster  # noqa: PLC0415
     from streams import producer  # noqa: PLC0415
     from streams.intake import Intake  # noqa: PLC0415
+    from streams.waiting_room import WaitingRoom  # noqa: PLC0415
 
     handler: Any = Intake if role == "intake" else Roster
-    handle, send = handler.handle, producer.Producer.send
+    handle, send, commit = handler.handle, producer.Producer.send, WaitingRoom._commit
 
     async def handle_with_faults(self: Any, topic: str, number: int, records: Any) -> None:
         await handle(self, topic, number, records)
@@ -199,8 +201,14 @@ def sending(fault: Fault, role: str) -> None:
             await fault.strikes(partition=partition)
         return sent
 
+    async def commit_with_faults(self: Any, tp: Any, offset: int, **note: Any) -> None:
+        if tp.topic.endswith(".unmatched") and not note and fault.due("after-sweep"):
+            await fault.strikes(partition=tp.partition)
+        await commit(self, tp, offset, **note)
+
     handler.handle = handle_with_faults
     producer.Producer.send = send_with_faults  # type: ignore[method-assign]
+    WaitingRoom._commit = commit_with_faults  # type: ignore[method-assign]
 
 
 def writing(fault: Fault) -> None:

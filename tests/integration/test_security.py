@@ -278,7 +278,9 @@ async def test_each_user_may_do_what_the_table_says_and_nothing_else(secured: Se
     await create_topics(settings)
     await apply(settings)
     topics = [topic.name for topic in (*settings.topics, *neighbour.topics)]
-    groups = [f"{prefix}.{name}" for prefix in (OTHER, PREFIX) for name in (*ROLES, "case-work", "mine")]
+    groups = [
+        f"{prefix}.{name}" for prefix in (OTHER, PREFIX) for name in (*ROLES, "waiting-room", "case-work", "mine")
+    ]
     wanted = rights(settings)
     wanted |= {right._replace(operation="Describe") for right in wanted if right.operation in {"Read", "Write"}}
 

@@ -24,6 +24,8 @@ def test_every_topic_has_the_writers_of_the_design_and_no_other() -> None:
         "source.events": {"source-events", "letters"},
         "source.oulad": {"source-oulad", "letters"},
         "students": {"records", "letters"},
+        "identities": {"directory"},
+        "unmatched": {"intake"},
         "student-log": {"roster", "intake", "clock"},
         "engagement": {"engagement"},
         "days": {"engagement"},
@@ -39,6 +41,8 @@ def test_every_topic_has_the_readers_that_need_it_and_no_other() -> None:
         "source.events": {"intake", "operator"},
         "source.oulad": {"intake", "operator"},
         "students": {"roster", "intake", "letters"},
+        "identities": {"intake", "directory"},
+        "unmatched": {"intake", "operator"},
         "dead-letters": {"letters"},
         "student-log": {"engagement"},
         "engagement": {"engagement", "readmodel", "operator"},
@@ -54,7 +58,7 @@ def test_each_group_has_one_user_who_reads_with_it() -> None:
 
     assert reading == {
         (f"leap.{name}", f"leap-{name}") for name in ("roster", "intake", "engagement", "readmodel", "case-work")
-    }
+    } | {("leap.waiting-room", "leap-intake")}
 
 
 def test_only_a_person_makes_topics_and_outsiders_learn_nothing_of_them() -> None:

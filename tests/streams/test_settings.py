@@ -39,7 +39,10 @@ def test_a_secret_may_stand_in_a_file(name: str, tmp_path: Path) -> None:
     """Line ends at its end are the editor's; anything else belongs to the secret."""
     file = tmp_path / "secret"
     file.write_text(" s3cret \n")
-    needed = {**SASL, "kafka_password": None} if name == "kafka_password" else {}
+    needed = {
+        "kafka_password": {**SASL, "kafka_password": None},
+        "identity_key_before": {"identity_key": "another"},
+    }.get(name, {})
 
     settings = Settings(**{**needed, f"{name}_file": file})
 
@@ -83,6 +86,7 @@ def test_what_would_protect_nothing_is_refused(certificate: dict[str, Path]) -> 
         ({**SASL, "kafka_security": "sasl_plaintext", "kafka_ca_file": ca}, "LEAP_KAFKA_CA_FILE"),
         ({"kafka_security": "ssl", "kafka_key_file": certificate["key"]}, "LEAP_KAFKA_CERTIFICATE_FILE"),
         ({"redis_ca_file": ca}, "LEAP_REDIS_CA_FILE"),
+        ({"identity_key_before": "s3cret"}, "LEAP_IDENTITY_KEY"),
         ({"redis_user": "me"}, "LEAP_REDIS_PASSWORD"),
         ({"redis": "redis://you:s3cret@redis", "redis_password": "s3cret"}, "LEAP_REDIS"),
     ):
