@@ -156,7 +156,7 @@ def _maker(role: Role, settings: Settings, policies: PolicySet, health: Health) 
         if role == "roster":
             return Roster(settings, producer, letters)
         if role == "intake":
-            return await _intake(settings, policies, producer, letters)
+            return await _intake(settings, policies, producer, letters, health)
         context = Context(Rules(policies), CivilDays(policies.zone), settings.epoch)
         engagement = Engagement(settings, context, producer, letters, health)
         _for_ever(_mark(engagement, settings.marker_interval), "engagement: markers")
@@ -165,7 +165,9 @@ def _maker(role: Role, settings: Settings, policies: PolicySet, health: Health) 
     return make
 
 
-async def _intake(settings: Settings, policies: PolicySet, producer: Producer, letters: DeadLetters) -> Intake:
+async def _intake(
+    settings: Settings, policies: PolicySet, producer: Producer, letters: DeadLetters, health: Health
+) -> Intake:
     """Return the handler of intake; where sources give keys of their own, with identities and a waiting room."""
     roster = RosterView(settings)
     await roster.start()
@@ -173,7 +175,7 @@ async def _intake(settings: Settings, policies: PolicySet, producer: Producer, l
     if all(known[name].knows_students for name in settings.sources):
         return Intake(settings, producer, letters, roster)
     identities = IdentityView(settings, CivilDays(policies.zone))
-    await identities.start()
+    await identities.start(health.progress)
     intake = Intake(settings, producer, letters, roster, identities)
     _for_ever(identities.follow(), "intake: identities")
     room = WaitingRoom(settings, producer, letters, intake, identities, roster)

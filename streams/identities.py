@@ -7,7 +7,7 @@ who holds it now.
 import asyncio
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any
 
@@ -69,12 +69,13 @@ class IdentityView:
         self.changes = 0
         """How many records have been taken up: whoever waits for an identity looks again when it rises."""
 
-    async def start(self) -> None:
-        """Connect and read what there is."""
+    async def start(self, progress: Callable[[], None]) -> None:
+        """Connect and read what there is; ``progress`` is called all the while (millions of claims take minutes)."""
         await self._offsets.start()
         await self._kafka.start()
         self._partitions = await self._offsets.partitions([self._topic])
         async for _, records in read_to_end(self._kafka, self._partitions):
+            progress()
             await self._take(records)
         self.table.merge()
 

@@ -21,8 +21,8 @@ _HASHES = ("0000000000000000", "ffffffffffffffff", "0123456789abcdef", "01234567
 
 def key(rng: random.Random) -> bytes | None:
     """Return a record's key, mostly good."""
-    source, digest = rng.choice(("zoom", "taps", "zo om")), rng.choice(_HASHES)
-    made = f"{source}/{digest}/{rng.choice(_DAYS)}/{rng.choice(_STUDENTS)}".encode()
+    parts = (("zoom", "taps", "zo om"), 2), (_HASHES, 3), (_DAYS, 4), (_STUDENTS, 4)
+    made = "/".join(rng.choice(some[:good] if rng.random() < 0.9 else some) for some, good in parts).encode()
     draw = rng.random()
     if draw < 0.1:
         return scrambled(rng, made)
