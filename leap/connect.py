@@ -27,7 +27,7 @@ async def reach_kafka(settings: Settings, *, topics: bool = True, only: Topic | 
         async with asyncio.timeout(_PATIENCE), admin(settings):
             pass
         if topics:
-            await check_topics(settings, configs=False, only=only)
+            await check_topics(settings, configs=False, only=None if only is None else [only])
     except RefusedError as error:
         raise CommandError(str(error), CONFIG) from error
     except (KafkaError, OSError, TimeoutError) as error:

@@ -37,6 +37,7 @@ COMMANDS = {
     },
     "Run": {
         "worker": "Run one role, or all of them.",
+        "gateway": "Take records over HTTP.",
         "topics": "Make the topics, or check them.",
         "acls": "Give Kafka's users their rights, or check them.",
         "identities": "Say which student has which key at a source.",

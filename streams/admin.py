@@ -92,14 +92,14 @@ async def _until_shown(client: AIOKafkaAdminClient, names: list[str]) -> None:
         await asyncio.sleep(0.05 if missing else 0)
 
 
-async def check_topics(settings: Settings, *, configs: bool = True, only: Topic | None = None) -> None:
-    """Check that every topic (or only one) is there, with the partitions and the settings it should have.
+async def check_topics(settings: Settings, *, configs: bool = True, only: Iterable[Topic] | None = None) -> None:
+    """Check that every topic (or only some) is there, with the partitions and the settings it should have.
 
     Raises:
         TopicsError: a line for each that is not.
     """
     problems: list[str] = []
-    wanted = {topic.name: topic for topic in ([only] if only else settings.topics)}
+    wanted = {topic.name: topic for topic in (settings.topics if only is None else only)}
     async with admin(settings) as client:
         described: dict[str, Any] = {
             topic["topic"]: topic for topic in await client.describe_topics() if topic["topic"] in wanted

@@ -81,4 +81,14 @@ feed_last_record = Gauge(
     "leap_feed_last_record_timestamp_seconds", "When a source's topic was last seen to grow", ["source"]
 )
 feed_stale = Gauge("leap_feed_stale", "1 while a feed is silent for longer than its policy allows", ["source"])
+gateway_requests = Counter(
+    "leap_gateway_requests",
+    "HTTP requests to the gateway, by status: 503 means that Kafka did not take records, 401 that a sender has a wrong "
+    "secret, 400 and 422 that it changed its format",
+    ["endpoint", "status"],
+)
+gateway_records = Counter("leap_gateway_records", "Records that the gateway wrote and Kafka has", ["source"])
+gateway_seconds = Histogram(
+    "leap_gateway_seconds", "From a request's first byte to its answer", ["endpoint"], buckets=_LATENCY
+)
 build_info = Gauge("leap_build_info", "The release that runs", ["version"])

@@ -95,6 +95,41 @@ class Producer:
         """
         return await delivered(await self.send(topic, partition, messages))
 
+    async def put(self, topic: str, messages: Iterable[Message]) -> None:
+        """Send messages to any partitions and wait until the broker has them all.
+
+        What others put meanwhile travels in the same batches, so that many small ones do not wait for one another. Who
+        stops waiting (a timeout) does not take back what was handed over: it may still arrive.
+
+        Raises:
+            DeliveryError: at least one was not taken.
+        """
+        sent: list[asyncio.Future[Any]] = []
+        try:
+            for key, value, headers in messages:
+                future = await self._kafka.send(topic, value, key, headers=headers)
+                future.add_done_callback(_retrieved)
+                sent.append(future)
+            await asyncio.gather(*sent)
+        except KafkaError as error:
+            msg = f"{topic}: {error!r}"
+            raise DeliveryError(msg) from error
+
+    async def reachable(self) -> bool:
+        """Ask whether a broker answers now."""
+        return bool(await self._kafka.client.force_metadata_update())
+
+    @property
+    def broken(self) -> bool:
+        """Whether it will never send again, and only a new process does."""
+        return bool(self._kafka._sender.sender_task.done())
+
+
+def _retrieved(future: "asyncio.Future[Any]") -> None:
+    """Look at a failure that nobody waits for any more, or asyncio would log it as forgotten."""
+    if not future.cancelled():
+        future.exception()
+
 
 Sent = tuple["asyncio.Future[Any]", int]
 """A batch under way, and how many records it has."""

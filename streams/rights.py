@@ -14,7 +14,7 @@ from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
 
 from streams.admin import admin
-from streams.settings import Role, Settings
+from streams.settings import Process, Settings
 
 Operation = Literal["Read", "Write", "Create", "Describe", "DescribeConfigs"]
 Resource = Literal["Topic", "Group"]
@@ -47,6 +47,7 @@ def users(settings: Settings) -> dict[str, str]:
         "engagement": "`leap worker engagement`",
         "clock": "`leap worker clock`",
         "readmodel": "`leap worker readmodel`",
+        "gateway": "`leap gateway`",
         "operator": "a person: `leap topics`, `status`, `parity`, `rebuild`",
         "letters": "a person who mends: `leap dead-letters`, which shows what was sent, personal data included",
         "records": "the student records system",
@@ -105,6 +106,9 @@ def _rights(settings: Settings) -> Iterator[Right]:
     yield from group("readmodel", "Read", "readmodel")
     yield from allow("readmodel", "Read", state, days, ratings, alerts)
     yield from allow("readmodel", "Write", letters)
+
+    # What senders may do to a source's topic, and no more: the gateway stands where the network does.
+    yield from allow("gateway", "Write", *sources.values())
 
     yield from group("operator", "Describe", "roster", "intake", "waiting-room", "engagement")
     yield from allow("operator", "Create", *everything)
@@ -212,7 +216,7 @@ class _Metadata(Request[_MetadataStruct]):
         return request_struct_class(self._topics, False, False, True)
 
 
-async def lacking(settings: Settings, role: Role) -> list[str]:
+async def lacking(settings: Settings, role: Process) -> list[str]:
     """Return, a line each, what a role needs and we, whoever we are, may not do.
 
     To be asked at start: a client that may not read waits for ever, and says nothing.

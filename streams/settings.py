@@ -12,6 +12,8 @@ from schemas.topics import Topics
 from streams.tls import client_context
 
 Role = Literal["roster", "intake", "engagement", "clock", "readmodel"]
+Process = Role | Literal["gateway"]
+"""A role, or the gateway: it has no group and no partitions, and `leap worker all` does not start it."""
 _POLICIES = Path(__file__).resolve().parent.parent / "policy"
 
 ROLES: tuple[Role, ...] = ("roster", "intake", "engagement", "clock", "readmodel")
@@ -105,6 +107,17 @@ class Settings(BaseSettings):
 
     metrics_host: str = Field("127.0.0.1", description="where /metrics, /live and /ready listen")
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(9100, description="their port; 0 takes a free one")
+
+    gateway_host: str = Field("127.0.0.1", description="where `leap gateway` listens; put a proxy with TLS before it")
+    gateway_port: Annotated[int, Field(ge=0, le=65535)] = Field(8080, description="its port; 0 takes a free one")
+    gateway_credentials: Path | None = Field(None, description="TOML file that says who may send to which source")
+    gateway_rate: Annotated[float, Field(gt=0)] = Field(
+        100.0, description="requests a second that each credential may send on average"
+    )
+    gateway_body_bytes: Annotated[int, Field(ge=1, le=8 * 1024 * 1024)] = Field(
+        4 * 1024 * 1024, description="largest body of a request"
+    )
+    gateway_file_bytes: Annotated[int, Field(ge=1)] = Field(256 * 1024 * 1024, description="largest file sent to it")
 
     session_timeout: float = Field(10.0, description="a worker silent for so long is replaced")
     rebalance_timeout: float = Field(6.0, description="how long a worker may take to give partitions back")

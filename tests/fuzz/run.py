@@ -21,6 +21,7 @@ from tests.fuzz import (
     batches,
     clock,
     exports,
+    gateway,
     identities,
     log,
     moodle,
@@ -61,6 +62,7 @@ TARGETS = {
     batches.NAME: Target(batches.play, 12, 50),
     probes.NAME: Target(probes.play, 6, 200),
     **{name: Target(play, 20, 500) for name, play in taps.PLAYS.items()},
+    gateway.NAME: Target(gateway.play, 20, 200),
     **{name: Target(play, 20, 500) for name, play in exports.PLAYS.items()},
 }
 

@@ -22,6 +22,7 @@ INPUTS = {
     "library": 3_000,
     "tap-ins": 3_000,
     "pc-labs": 3_000,
+    "gateway": 2_000,
     "listen-again": 2_000,
     "reading-lists": 2_000,
     "hub": 4_000,

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import trustme
 from aiokafka import TopicPartition
@@ -53,6 +54,7 @@ from streams.producer import Producer
 from streams.reader import consumer, read_to_end
 from streams.rights import give, given, rights, users
 from streams.settings import ROLES, Settings, variable
+from tests.integration import test_gateway
 from tests.integration.harness import Event, Installation, redis_users
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.skipif(not kafka_available(), reason="needs Java and Maven")]
@@ -60,6 +62,8 @@ pytestmark = [pytest.mark.timeout(300), pytest.mark.skipif(not kafka_available()
 PREFIX, OTHER, SOURCES = "leap", "campus", ("events", "oulad")
 COMMON: dict[str, Any] = {"prefix": PREFIX, "sources": SOURCES, "partitions": 2, "hash_key": "a secret of the tests"}
 CONFIG, UNREACHABLE = 78, 69
+DATA = {"student": "28400", "activity": "tap_in", "at": "2026-10-05T09:00:00Z", "id": "reader-7/1842"}
+CE = {"specversion": "1.0", "id": "1842", "source": "/readers/7", "type": "leap.source-event.v1"}
 
 
 class Authority:
@@ -235,6 +239,34 @@ async def test_everything_runs_over_tls_with_a_user_a_role(secured: Secured, tmp
         )
         assert {lag["role"] for lag in json.loads(status)["lag"]} == {*ROLES} - {"clock"}
         assert json.loads(rebuilt)["same"]
+
+
+async def test_the_gateway_writes_to_sources_with_a_user_who_may_do_nothing_else(
+    secured: Secured, tmp_path: Path
+) -> None:
+    admin = {**COMMON, **secured.settings("admin"), "prefix": OTHER, "sources": test_gateway.SOURCES}
+    async with Installation(directory=tmp_path, profile="apache", **admin) as system:
+        topic = system.topics.source("events").name
+
+        def login(user: str) -> dict[str, str]:
+            settings = secured.settings(user)
+            return {variable(name): str(settings[name]) for name in settings}
+
+        stranger = test_gateway.start(system, **login(f"{PREFIX}-gateway"))
+        assert await stranger.ended() == CONFIG
+        assert f"{topic}: missing, if {PREFIX}-gateway may see it" in stranger.tail()
+
+        await apply(system.settings)
+        gateway = test_gateway.start(system, **login(f"{OTHER}-gateway"))
+        await system.until(lambda: test_gateway.port(gateway), "the gateway listens")
+        url = f"http://127.0.0.1:{test_gateway.port(gateway)}/events"
+        headers = {"Authorization": f"Bearer {test_gateway.TOKEN}-events"} | {f"ce-{k}": v for k, v in CE.items()}
+        async with httpx.AsyncClient(timeout=30.0) as client:
+            answer = await client.post(url, json=DATA, headers=headers)
+
+        assert answer.status_code == 204, answer.text
+        assert [record.json for record in await system.read(topic)] == [DATA]
+        assert "uthoriz" not in gateway.log.read_text()
 
 
 async def all_ready(system: Installation) -> bool:

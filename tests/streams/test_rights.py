@@ -21,8 +21,8 @@ def by_topic(operation: str) -> dict[str, set[str]]:
 def test_every_topic_has_the_writers_of_the_design_and_no_other() -> None:
     """A source owner writes its own source; only intake, roster and clock the log that decides; one role each result."""
     assert by_topic("Write") == {
-        "source.events": {"source-events", "letters"},
-        "source.oulad": {"source-oulad", "letters"},
+        "source.events": {"source-events", "gateway", "letters"},
+        "source.oulad": {"source-oulad", "gateway", "letters"},
         "students": {"records", "letters"},
         "identities": {"directory"},
         "unmatched": {"intake"},
