@@ -114,6 +114,7 @@ def _of_row(raw: bytes, options: Options) -> Outcome:
     fields = row(raw)
     if isinstance(fields, Unusable):
         return fields
+    fields = _apart(fields)
     kind = next((kind for kind, columns in _FILES if columns <= fields.keys()), None)
     if kind is None:
         return Unusable("header: no file of the hub")
@@ -122,6 +123,21 @@ def _of_row(raw: bytes, options: Options) -> Outcome:
     if kind == "access":
         return _access_row(fields, options.zone)
     return _vle_row(kind, fields, options.zone)
+
+
+def _apart(fields: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the columns, those apart whose tabs became blanks, in the header line and in the row alike.
+
+    A name has no blanks, so one with blanks is several; they have values only if the row's field has as many parts.
+    """
+    found: dict[str, str] = {}
+    for name, value in fields.items():
+        names, values = name.split(), value.split()
+        if len(names) < 2:
+            found[name] = value
+        elif len(names) == len(values):
+            found |= zip(names, values, strict=True)
+    return found
 
 
 def _vle_row(kind: str, fields: Mapping[str, str], zone: ZoneInfo) -> Outcome:
