@@ -63,6 +63,12 @@ class Topics:
         self.students = Topic(
             f"{prefix}.students", "roster entries, by the student records system", _COMPACT | _APPEND_TIME
         )
+        self.timetable = Topic(
+            f"{prefix}.timetable",
+            "teaching events, by the timetabling system",
+            _COMPACT | _APPEND_TIME,
+            by_student=False,
+        )
         self.student_log = Topic(
             f"{prefix}.student-log", "the one ordered log of every student: what decides", _DELETE | _APPEND_TIME
         )
@@ -98,6 +104,7 @@ class Topics:
         """Iterate over all topics, in the direction of the data."""
         yield from self.sources.values()
         yield self.students
+        yield self.timetable
         yield self.student_log
         yield self.engagement
         yield self.days

@@ -12,6 +12,10 @@ source_records = Counter(
 dead_letters = Counter(
     "leap_dead_letters", "Records put into the dead letters, by the stage that could not use them", ["stage"]
 )
+timetable_events = Gauge("leap_timetable_events", "Teaching events that a process knows")
+timetable_records = Counter(
+    "leap_timetable_records", "Records of leap.timetable: taken, or unusable (logged with their place)", ["outcome"]
+)
 roster_records = Counter("leap_roster_records", "Roster records dealt with", ["outcome"])
 activities = Counter(
     "leap_activities",

@@ -49,6 +49,7 @@ def users(settings: Settings) -> dict[str, str]:
         "readmodel": "`leap worker readmodel`",
         "operator": "a person: `leap topics`, `status`, `parity`, `rebuild`",
         "records": "the student records system",
+        "timetabling": "the timetabling system: `leap timetable`",
         **{f"source-{source}": f"the source system {source}, and `leap replay`" for source in settings.sources},
         "case-work": "who handles alerts",
     }
@@ -85,7 +86,7 @@ def _rights(settings: Settings) -> Iterator[Right]:
 
     yield from group("intake", "Read", "intake")
     yield from group("intake", "Describe", "roster")  # a student is known once the roster role has passed them on
-    yield from allow("intake", "Read", students, *sources.values())
+    yield from allow("intake", "Read", students, topics.timetable.name, *sources.values())
     yield from allow("intake", "Write", log, letters)
 
     yield from group("engagement", "Read", "engagement")
@@ -105,6 +106,7 @@ def _rights(settings: Settings) -> Iterator[Right]:
     yield from allow("operator", "Read", state, days, ratings, alerts, clock, *sources.values())
 
     yield from allow("records", "Write", students)
+    yield from allow("timetabling", "Write", topics.timetable.name)
     for source, topic in sources.items():
         yield from allow(f"source-{source}", "Write", topic)
     yield from group("case-work", "Read", "case-work")
