@@ -39,6 +39,7 @@ COMMANDS = {
         "worker": "Run one role, or all of them.",
         "topics": "Make the topics, or check them.",
         "acls": "Give Kafka's users their rights, or check them.",
+        "timetable": "Load teaching events, or cancel them.",
         "replay": "Send a file's rows to a source topic.",
         "rebuild": "Write Redis again from Kafka.",
         "parity": "Check that Redis and Kafka agree.",
