@@ -43,6 +43,7 @@ COMMANDS = {
         "identities": "Say which student has which key at a source.",
         "dead-letters": "List records that could not be used, and send them again.",
         "ingest": "Send a source system's export file, and say what is in it.",
+        "timetable": "Load teaching events, or cancel them.",
         "replay": "Send a file's rows to a source topic.",
         "rebuild": "Write Redis again from Kafka.",
         "parity": "Check that Redis and Kafka agree.",

@@ -40,7 +40,9 @@ from streams.role import (
 from streams.roster_view import RosterView
 from streams.settings import Process, Role, Settings
 from streams.sources import Options
+from streams.sources.registry import options_of
 from streams.sources.registry import sources as adapters
+from streams.timetable_view import TimetableView
 from streams.waiting_room import WaitingRoom
 from windows.civil import CivilDays, date_of
 from windows.scoring import Rules
@@ -171,16 +173,19 @@ def _maker(role: Role, settings: Settings, policies: PolicySet, health: Health) 
 async def _intake(
     settings: Settings, policies: PolicySet, producer: Producer, letters: DeadLetters, health: Health
 ) -> Intake:
-    """Return the handler of intake; where sources give keys of their own, with identities and a waiting room."""
+    """Return the handler of intake; with identities, timetable, waiting room where sources have keys of their own."""
     roster = RosterView(settings)
     await roster.start()
-    known = adapters(Options())
+    options = options_of(settings, policies.zone)
+    known = adapters(options)
     if all(known[name].knows_students for name in settings.sources):
         return Intake(settings, producer, letters, roster)
-    identities = IdentityView(settings, CivilDays(policies.zone))
+    identities, timetable = IdentityView(settings, CivilDays(policies.zone)), TimetableView(settings)
     await identities.start(health.progress)
-    intake = Intake(settings, producer, letters, roster, identities)
+    await timetable.start()
+    intake = Intake(settings, producer, letters, roster, identities, timetable.timetable, options)
     _for_ever(identities.follow(), "intake: identities")
+    _for_ever(timetable.follow(), "intake: timetable")
     room = WaitingRoom(settings, producer, letters, intake, identities, roster)
     _for_ever(room.run(), "intake: waiting room")
     return intake

@@ -75,6 +75,12 @@ class Topics:
             _DELETE | _APPEND_TIME | _LARGER,
             by_student=False,
         )
+        self.timetable = Topic(
+            f"{prefix}.timetable",
+            "teaching events, by the timetabling system",
+            _COMPACT | _APPEND_TIME,
+            by_student=False,
+        )
         self.student_log = Topic(
             f"{prefix}.student-log", "the one ordered log of every student: what decides", _DELETE | _APPEND_TIME
         )
@@ -112,6 +118,7 @@ class Topics:
         yield self.students
         yield self.identities
         yield self.unmatched
+        yield self.timetable
         yield self.student_log
         yield self.engagement
         yield self.days

@@ -12,7 +12,7 @@ from typing import Any
 import uvloop
 
 _SHUTDOWN_TIMEOUT = 0.5
-_TURN = 0.001
+_TURN = 0.0003
 
 
 class Loop(uvloop.Loop):

@@ -31,6 +31,7 @@ from streams.roster_view import RosterView
 from streams.settings import Settings
 from streams.sources import NotForUs, Options, Outcome, Seen, Unusable
 from streams.sources.registry import sources
+from streams.timetable import Timetable
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ SKEW = 300.0
 """A time stamp may be so many seconds ahead of the broker's append time; further ahead it is unusable."""
 
 _OLDEST = 631152000.0  # 1990-01-01: before it no civil day is laid out
+_HOUR = 3600.0
+_OUTSIDE = NotForUs("outside of the timetable")
 LARGEST = 1024 * 1024
 
 _partition_of = DefaultPartitioner()
@@ -59,10 +62,13 @@ class Intake(Handler):
         letters: DeadLetterBox,
         roster: RosterView,
         identities: IdentityView | None = None,
+        timetable: Timetable | None = None,
+        options: Options | None = None,
     ) -> None:
         """Take what it works with; all of it is already started.
 
-        Without ``identities`` a person whom a source knows by its own key is unknown.
+        Without ``identities`` a person whom a source knows by its own key is unknown; without ``timetable`` there are
+        no teaching events.
         """
         self._settings = settings
         self._topics = settings.topics
@@ -71,7 +77,8 @@ class Intake(Handler):
         self._letters = letters
         self._roster = roster
         self._identities = identities
-        self._sources = sources(Options())
+        self._timetable = Timetable() if timetable is None else timetable
+        self._sources = sources(options or Options())
         key = settings.hash_key.get_secret_value() if settings.hash_key else ""
         self._hash = hashlib.blake2b(key=hashlib.sha256(key.encode()).digest(), digest_size=8)
 
@@ -140,10 +147,14 @@ class Intake(Handler):
         if len(value) > LARGEST:
             return Unusable(f"value of {len(value)} bytes: at most {LARGEST}")
         try:
-            return self._sources[source].read(value)
+            outcome = self._sources[source].read(value)
         except Exception as error:
             logger.exception("an adapter failed")
             return Unusable(f"adapter failed: {type(error).__name__}")
+        if isinstance(outcome, Seen) and outcome.activity == "zoom" and outcome.venue is not None:
+            # Webinars are also meetings of staff, and of students among themselves.
+            return outcome if self._timetable.at(outcome.venue, outcome.at) else _OUTSIDE
+        return outcome
 
     def students(self, source: str, found: Sequence[Outcome]) -> list[bytes | None]:
         """Return the student of each outcome; None where there is none, or nobody knows who it is."""
@@ -190,11 +201,8 @@ class Intake(Handler):
         ``at``: when the source record was recorded; ``timestamp``: the broker's, in milliseconds; ``source_headers``:
         those of the source record.
         """
-        # Equal rows of one file are as many events; the same file sent twice has the same ones.
-        ordinal = number(find(source_headers, ORDINAL))
-        event = f"{seen.event}#{ordinal}" if ordinal else seen.event
         digest = self._hash.copy()
-        digest.update(f"{source}\0{event}".encode())
+        digest.update(self._once(student, seen, source, source_headers).encode())
         activity = log.ActivityRecord(
             activity=seen.activity,
             at=seen.at,
@@ -206,3 +214,16 @@ class Intake(Handler):
         )
         event_id = f"{position.source}/{position.offset}"
         return student, log.encode(activity), headers("activity", "/leap/intake", event_id)
+
+    def _once(self, student: bytes, seen: Seen, source: str, source_headers: Headers) -> str:
+        """Return what makes an activity one: nothing that has the same counts again within the window.
+
+        An attendance is one for the timetabled event, whatever its evidence; a tap outside of all, one an hour.
+        """
+        if seen.venue is not None:
+            held = self._timetable.at(seen.venue, seen.at)
+            what = f"timetable\0{held.event}" if held else f"{seen.venue}\0{seen.at // _HOUR:.0f}"
+            return f"{what}\0{seen.activity}\0{student.decode()}"
+        # Equal rows of one file are as many events; the same file sent twice has the same ones.
+        ordinal = number(find(source_headers, ORDINAL))
+        return f"{source}\0{seen.event}#{ordinal}" if ordinal else f"{source}\0{seen.event}"

@@ -36,6 +36,10 @@ unmatched_swept = Gauge(
     "leap_unmatched_last_sweep_timestamp_seconds",
     "When waiting records were last looked at; minutes ago means that they are not tried again",
 )
+timetable_events = Gauge("leap_timetable_events", "Teaching events that a process knows")
+timetable_records = Counter(
+    "leap_timetable_records", "Records of leap.timetable: taken, or unusable (logged with their place)", ["outcome"]
+)
 roster_records = Counter("leap_roster_records", "Roster records dealt with", ["outcome"])
 activities = Counter(
     "leap_activities",

@@ -52,6 +52,7 @@ def users(settings: Settings) -> dict[str, str]:
         "letters": "a person who mends: `leap dead-letters`, which shows what was sent, personal data included",
         "records": "the student records system",
         "directory": "the directory team: `leap identities`",
+        "timetabling": "the timetabling system: `leap timetable`",
         **{
             f"source-{source}": f"the source system {source}, `leap ingest` and `leap replay`"
             for source in settings.sources
@@ -92,7 +93,7 @@ def _rights(settings: Settings) -> Iterator[Right]:
 
     yield from group("intake", "Read", "intake", "waiting-room")
     yield from group("intake", "Describe", "roster")  # a student is known once the roster role has passed them on
-    yield from allow("intake", "Read", students, identities, unmatched, *sources.values())
+    yield from allow("intake", "Read", students, identities, topics.timetable.name, unmatched, *sources.values())
     yield from allow("intake", "Write", log, unmatched, letters)
 
     yield from group("engagement", "Read", "engagement")
@@ -121,6 +122,7 @@ def _rights(settings: Settings) -> Iterator[Right]:
     yield from allow("records", "Write", students)
     yield from allow("directory", "Read", identities)  # to write only what is not there yet
     yield from allow("directory", "Write", identities)
+    yield from allow("timetabling", "Write", topics.timetable.name)
     for source, topic in sources.items():
         yield from allow(f"source-{source}", "Write", topic)
     yield from group("case-work", "Read", "case-work")

@@ -289,7 +289,7 @@ class Streaming:
             topic_disable_leader=True,
             consumer_auto_offset_reset="earliest",
             stream_wait_empty=False,
-            stream_buffer_maxsize=8,
+            stream_buffer_maxsize=4,
             broker_max_poll_records=settings.poll_records,
             consumer_max_fetch_size=settings.fetch_bytes,
             consumer_metadata_max_age_ms=METADATA_AGE_MS,

@@ -128,7 +128,8 @@ class Table(Lines):
         """Take the first line of what is open for a row by itself, and the others as if it had not been there."""
         (number, line), others = self._open[0], deque(self._open[1:])
         self._open, self._size = [], 0
-        yield from self._row(number, line, "quotes that do not match")
+        # Between tabs a quote may be text; between commas it may hide one.
+        yield from self._row(number, line, None if self._delimiter == b"\t" else "quotes that do not match")
         while others:
             number, line = others.popleft()
             yield from self._take(line, number)

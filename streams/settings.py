@@ -130,7 +130,7 @@ class Settings(BaseSettings):
     poll_records: int | None = Field(
         None, description="cuts batches to so many records (tests); usually fetch_bytes does"
     )
-    fetch_bytes: int = Field(4 * 1024 * 1024, description="bytes a partition a fetch")
+    fetch_bytes: int = Field(8 * 1024 * 1024, description="bytes a partition a fetch")
 
     roster_patience: float = Field(
         30.0, description="how long intake waits for the roster role before it calls a student unknown"
@@ -141,6 +141,11 @@ class Settings(BaseSettings):
     unmatched_patience: float = Field(
         14 * 86400.0, description="a record whose person is unknown for so long becomes a dead letter"
     )
+    moodle_dates: str = Field(
+        "%d/%m/%y, %H:%M", description="form of the dates in Moodle's report export, as for strptime"
+    )
+    least_watched: float = Field(60.0, description="seconds of a recording that are a viewing")
+    remote_labs: bool = Field(default=False, description="whether remote desktop sessions are work in a PC lab")
     close_grace: float = Field(300.0, description="a day closes so long after midnight at the earliest")
     close_patience: float = Field(7200.0, description="and so long after it at the latest, naming who is behind")
     close_stagger: float = Field(60.0, description="partitions close spread over so long")

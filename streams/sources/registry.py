@@ -1,7 +1,9 @@
 """All source systems that there is an adapter for, by name."""
 
 from functools import partial
+from zoneinfo import ZoneInfo
 
+from streams.settings import Settings
 from streams.sources import (
     Options,
     Source,
@@ -18,6 +20,11 @@ from streams.sources import (
     tap_ins,
     zoom,
 )
+
+
+def options_of(settings: Settings, zone: str) -> Options:
+    """Return what the settings and the policy's zone say of what an institution's systems send."""
+    return Options(ZoneInfo(zone), settings.moodle_dates, settings.least_watched, settings.remote_labs)
 
 
 def sources(options: Options) -> dict[str, Source]:

@@ -1,5 +1,6 @@
 """What intake makes of records: which of them are one event, and which lay in the future."""
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,9 +10,11 @@ from schemas import log
 from schemas.cloudevents import Headers
 from schemas.dead_letters import FIRST_RECORDED_AT, DeadLetter
 from schemas.rows import ORDINAL
+from schemas.timetable import TimetabledEvent
 from streams.intake import Intake
 from streams.producer import Message
 from streams.settings import Settings
+from streams.timetable import Timetable
 
 EVENT = b'{"student":"s1","activity":"tap_in","at":"2026-10-05T10:00:00Z","id":"%s"}'
 AT = 1_791_194_400_000
@@ -85,3 +88,72 @@ async def test_a_source_cannot_make_a_record_newer_than_it_is() -> None:
     found = await taken((b"a", [(FIRST_RECORDED_AT, b"%d" % NOW)]), timestamp=AT - 301_000)
 
     assert [letter.reason for letter in found.letters] == ["at: in the future"]
+
+
+# -- attendance -------------------------------------------------------------------------------------------------------
+
+
+class Everybody:
+    """Whoever it is, it is one of two students."""
+
+    def look_up(self, _: str, asked: Any) -> list[bytes | None]:
+        return [b"s1" if person in {"1", "one@example.com"} else b"s2" for person, _ in asked]
+
+
+def swipe(card: str, minute: int, reader: str = "LTB 06") -> bytes:
+    return f'{{"card":"{card}","reader":"{reader}","at":"2026-10-05T09:{minute:02}:00Z"}}'.encode()
+
+
+def join(email: str, minute: int, meeting: str = "123") -> bytes:
+    who = {"email": email, "user_id": f"u{minute}", "join_time": f"2026-10-05T09:{minute:02}:00Z"}
+    thing = {"id": meeting, "uuid": "x==", "participant": who}
+    return json.dumps({"event": "meeting.participant_joined", "payload": {"object": thing}}).encode()
+
+
+async def attended(source: str, *values: bytes) -> list[tuple[bytes | None, int | None]]:
+    """Return student and once-key of each record that counts; a lecture is on from 9 to 10, in a room and a meeting."""
+    lecture = TimetabledEvent.model_validate(
+        {
+            "event": "CS101",
+            "start": "2026-10-05T09:00:00Z",
+            "end": "2026-10-05T10:00:00Z",
+            "venues": ["reader:LTB 06", "reader:LTB 07", "zoom:123"],
+        }
+    )
+    timetable = Timetable()
+    timetable.put("CS101", lecture)
+    collected, roster = Collected(), SimpleNamespace(known={b"s1", b"s2"})
+    settings = Settings(_env_file=None, sources=(source,))  # type: ignore[call-arg]
+    intake = Intake(settings, collected, collected, roster, Everybody(), timetable)  # type: ignore[arg-type]
+    batch = [
+        SimpleNamespace(offset=i, key=None, value=value, timestamp=NOW, headers=[]) for i, value in enumerate(values)
+    ]
+    await intake.handle(f"leap.source.{source}", 0, batch)
+    assert not collected.letters
+    records = [(key, log.decode(value)) for key, value, _ in collected.messages]
+    return [(key, record.once) for key, record in records if isinstance(record, log.ActivityRecord)]
+
+
+async def test_an_attendance_is_one_for_its_event_whatever_the_evidence() -> None:
+    """Two taps, one of them at the other door; a join, and a rejoin from another device."""
+    taps = await attended("tap-ins", swipe("1", 0), swipe("1", 59, "LTB 07"), swipe("2", 5))
+    joins = await attended("zoom", join("one@example.com", 1), join("one@example.com", 30))
+
+    (one, first), (again, second), (other, third) = taps
+    assert (one, again, other) == (b"s1", b"s1", b"s2")
+    assert first == second
+    assert first != third
+    assert len({key for _, key in joins}) == 1
+    assert joins[0][1] != first  # another activity
+
+
+async def test_a_tap_outside_of_the_timetable_counts_once_an_hour() -> None:
+    taps = await attended("tap-ins", swipe("1", 1, "Library"), swipe("1", 50, "Library"), swipe("1", 1, "Gym"))
+
+    (_, first), (_, second), (_, elsewhere) = taps
+    assert first == second
+    assert first != elsewhere
+
+
+async def test_a_meeting_outside_of_the_timetable_is_not_for_us() -> None:
+    assert await attended("zoom", join("one@example.com", 1, meeting="999")) == []
