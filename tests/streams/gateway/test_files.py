@@ -61,12 +61,12 @@ async def test_a_row_that_its_source_cannot_use_is_named_and_stored_for_the_dead
 async def test_a_quote_that_does_not_end_is_named_and_costs_its_line_only(
     client: httpx.AsyncClient, kafka_of_the_gateway: Kafka
 ) -> None:
-    file = b'a\tb\n1\t"open\n2\tx\n'
+    file, kind = b'a,b\n1,"open\n2,x\n', {"Content-Type": "text/csv"}
 
-    answer = await client.post("/files/taps", content=file, headers=bearer("taps") | KIND)
+    answer = await client.post("/files/taps", content=file, headers=bearer("taps") | kind)
 
     assert (answer.json()["accepted"], [row["line"] for row in answer.json()["reasons"]]) == (1, [2])
-    assert kafka_of_the_gateway.values("taps") == [b'a\tb\n1\t"open', b"a\tb\n2\tx"]
+    assert kafka_of_the_gateway.values("taps") == [b'a,b\n1,"open', b"a,b\n2,x"]
 
 
 async def test_of_many_mistakes_a_thousand_are_named(client: httpx.AsyncClient) -> None:
