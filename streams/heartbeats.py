@@ -2,7 +2,7 @@
 
 Before aiokafka joins a group again it cancels its heartbeat and waits for it without end. If that gets lost, the
 heartbeat goes on telling the broker that all is well, nobody joins, and the group stands still for ever. A sink
-whose broker had just come back was seen in that state once in 570 faults; how it got there is inferred from its log.
+whose broker had just come back was seen in that state once in 575 faults; how it got there is inferred from its log.
 """
 
 import asyncio

@@ -475,8 +475,14 @@ async def chaos(
             place.mkdir()
             run = Run(servers, place, seed * 1000 + number, say, **given)
             began = time.monotonic()
-            await run.play(chosen)
-            report = await check(run)
+            try:
+                await run.play(chosen)
+                report = await check(run)
+            except AssertionError as error:
+                # It stood still, or a process ended that may not: what was found before is told all the same.
+                outcome.by_kind.update(struck.name for struck in run.struck)
+                outcome.problems.append(f"seed {run.seed}: {error}")
+                break
             outcome.runs += 1
             outcome.events += report["events"]
             for name in ("lost", "doubled", "undone", "unplanned_dead_letters"):
