@@ -6,25 +6,21 @@ who holds it now.
 
 import asyncio
 import hashlib
-import logging
 from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any
 
 import numpy as np
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
 
 from schemas import identities
 from schemas.identities import Claim, IdentityError, Terms
 from streams import metrics
 from streams.admin import Offsets
 from streams.identity_table import FOR_EVER, SINCE_EVER, Found, IdentityTable
-from streams.reader import consumer, read_to_end
+from streams.reader import consumer, follow, read_to_end
 from streams.settings import Settings
 from windows.civil import CivilDays, number_of
-
-logger = logging.getLogger(__name__)
 
 _AT_ONCE = 2_000
 _LOOK_EVERY = 0.05
@@ -86,13 +82,7 @@ class IdentityView:
 
     async def follow(self) -> None:
         """Take up what comes, for ever."""
-        while True:
-            try:
-                for records in (await self._kafka.getmany(timeout_ms=500)).values():
-                    await self._take(records)
-            except KafkaError as error:
-                logger.warning("identities: cannot be read: %r", error)
-                await asyncio.sleep(1.0)
+        await follow(self._kafka, self._take)
 
     async def catch_up(self) -> None:
         """Wait until everything that is on the topic by now has been taken up; :meth:`follow` must be running."""

@@ -1,15 +1,20 @@
 """Reads partitions from an offset to the end they had when asked: recovery, the roster at intake, rebuild, parity."""
 
+import asyncio
+import logging
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from streams import connection
 from streams import heartbeats as _heartbeats  # noqa: F401 - makes them end
 from streams import inflation as _inflation  # noqa: F401 - bounds every fetch
 from streams.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 METADATA_AGE_MS = 5_000
 """How old a group member's knowledge of the topics may be.
@@ -81,3 +86,15 @@ async def read_to_end(
             names = ", ".join(f"{tp.topic}-{tp.partition} up to offset {ends[tp]}" for tp in sorted(left))
             msg = f"the broker sent nothing for {silence:.0f} s; still missing {names}"
             raise StalledError(msg)
+
+
+async def follow(kafka: AIOKafkaConsumer, take: Callable[[list[Any]], Awaitable[None]]) -> None:
+    """Hand over what comes to the assigned partitions, for ever; a broker that is away is waited for."""
+    while True:
+        try:
+            for records in (await kafka.getmany(timeout_ms=500)).values():
+                await take(records)
+        except KafkaError as error:
+            topics = sorted({tp.topic for tp in kafka.assignment()})
+            logger.warning("%s: cannot be read: %r", ", ".join(topics), error)
+            await asyncio.sleep(1.0)

@@ -5,12 +5,10 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-from aiokafka.errors import KafkaError
-
 from schemas.timetable import TimetableError, read_event
 from streams import metrics
 from streams.admin import Offsets
-from streams.reader import consumer, read_to_end
+from streams.reader import consumer, follow, read_to_end
 from streams.settings import Settings
 from streams.timetable import Timetable
 
@@ -43,13 +41,7 @@ class TimetableView:
 
     async def follow(self) -> None:
         """Take up what comes, for ever."""
-        while True:
-            try:
-                for records in (await self._kafka.getmany(timeout_ms=500)).values():
-                    await self._take(records)
-            except KafkaError as error:
-                logger.warning("timetable: cannot be read: %r", error)
-                await asyncio.sleep(1.0)
+        await follow(self._kafka, self._take)
 
     async def _take(self, records: list[Any]) -> None:
         for start in range(0, len(records), _AT_ONCE):
