@@ -23,7 +23,7 @@ from schemas.state import (
 )
 from schemas.students import EntryError, Student, read_entry
 from schemas.version import version as make_version
-from windows import daily, roster
+from windows import attendance, daily, roster
 from windows.attendance import Attendances
 from windows.civil import CivilDays
 from windows.once import OnceKeys
@@ -95,7 +95,10 @@ class Partition:
             elif key.startswith(KEY_ONCE):
                 self.once.add(*self.once_records.load(key, value))
             elif key.startswith(KEY_EVIDENCE):
-                self.evidence.add(*self.evidence_records.load(key, value))
+                day, pieces = self.evidence_records.load(key, value)
+                if not attendance.plausible(pieces):
+                    raise CodecError("evidence: none that is ever written")
+                self.evidence.add(day, pieces)
             elif key[0] >= FIRST_STUDENT_BYTE:
                 keys.append(key)
                 values.append(value)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from schemas.activities import ACTIVITIES
 from windows.by_day import Array, ByDay
 
 Evidence = Array
@@ -57,6 +58,11 @@ class Attendances(ByDay):
                 known = found.setdefault(int(attendances[i]), [])
                 known += [(place, piece) for place, piece in part[first[i] : last[i], 1:].tolist()]
         return found
+
+
+def plausible(evidence: Evidence) -> bool:
+    """Whether :func:`rows` may have made it; of an activity that there is not, nothing could be counted."""
+    return bool((evidence[:, :2] >= 0).all() and (evidence[:, 1] & 0xFF < len(ACTIVITIES)).all())
 
 
 def rows(pieces: Iterable[tuple[int, int, int]]) -> Evidence:

@@ -91,7 +91,7 @@ class Writer:
             self.wait,
             self.close,
         ]
-        for step in self.rng.choices(steps, [46, 6, 10, 6, 6, 4, 12, 10], k=self.rng.randint(20, 160)):
+        for step in self.rng.choices(steps, [40, 5, 14, 10, 6, 4, 12, 10], k=self.rng.randint(20, 160)):
             step()
         return self.items
 
@@ -157,9 +157,9 @@ class Writer:
         self.sent.append((record, student))
 
     def attend(self) -> None:
-        """Evidence of one of three events of a student: of two kinds, and some pieces twice."""
+        """Evidence of one of two events of a student: of two kinds, and some pieces twice."""
         rng, at = self.rng, self.now.timestamp()
-        i, event = rng.randrange(len(self.students)), rng.randint(0, 2)
+        i, event = rng.randrange(len(self.students)), rng.randint(0, 1)
         record = log.ActivityRecord(
             activity=rng.choice(["tap_in", "zoom"]),
             at=at - rng.choice([0, 0, 0, 86400, 2 * 86400, 9 * 86400]),
