@@ -377,15 +377,17 @@ class Draft:
         columns = (events.attendance, events.once, events.offset, events.activity)
         new: list[tuple[int, int, int]] = []
         for i, key, piece, offset, activity in zip(at.tolist(), *(c[at].tolist() for c in columns), strict=True):
-            pieces = known.setdefault(key, [])
-            if any(piece == held for _, held in pieces):
+            place, pieces = attendance.order(offset, activity), known.get(key)
+            if pieces is None:
+                known[key] = [(place, piece)]
+            elif piece in {held for _, held in pieces}:
                 repeated[i] = True
                 continue
-            before = attendance.counts_as(pieces)
-            place = attendance.order(offset, activity)
-            pieces.append((place, piece))
+            else:
+                before = attendance.counts_as(pieces)
+                pieces.append((place, piece))
+                repeated[i] = attendance.counts_as(pieces) == before
             new.append((key, place, piece))
-            repeated[i] = attendance.counts_as(pieces) == before
         self._new_evidence(day, new)
 
     def _evidence(self, day: int, keys: Any) -> dict[int, attendance.Pieces]:

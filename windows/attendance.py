@@ -18,7 +18,7 @@ from schemas.activities import ACTIVITIES
 from windows.by_day import Array, ByDay
 
 Evidence = Array
-"""Rows of (attendance, order, piece), by attendance and order.
+"""Rows of (attendance, order, piece), by attendance.
 
 ``attendance``: keyed hash of event and student. ``order``: :func:`order` of what the log said. ``piece``: the once-key
 of the piece, or its complement (``~``, below zero) where it was taken back.
@@ -71,9 +71,6 @@ def rows(pieces: Iterable[tuple[int, int, int]]) -> Evidence:
 
 
 def merged(left: Evidence, right: Evidence) -> Evidence:
-    """Return both in order; what stands in both, once: a batch that was half written is written again."""
+    """Return both, by attendance. A piece that stands in both, of a batch that was half written, stands twice."""
     both = np.concatenate([left, right])
-    both = both[np.lexsort((both[:, 2], both[:, 1], both[:, 0]))]
-    fresh = np.ones(len(both), bool)
-    fresh[1:] = (both[1:] != both[:-1]).any(axis=1)
-    return both[fresh]
+    return both[np.argsort(both[:, 0], kind="stable")]
