@@ -40,7 +40,7 @@ def read(raw: bytes, zone: ZoneInfo) -> Outcome:
         return Unusable(why(error))
     at = swipe.at.timestamp()
     event = f"{swipe.card}\0{swipe.reader}\0{at // 1:.0f}"
-    return Seen(swipe.card, "tap_in", at, event, venue=f"reader:{swipe.reader}")
+    return Seen(swipe.card, "tap_in", at, event, venue=f"reader:{swipe.reader}", taken_back=swipe.taken_back)
 
 
 def _register(fields: Mapping[str, str], zone: ZoneInfo) -> Outcome:
@@ -69,4 +69,4 @@ def _statement(found: Statement) -> Outcome:
 
 
 def _attendance(student: str, event: str, at: float) -> Outcome:
-    return Seen(student, "tap_in", at, f"{student}\0{event}")
+    return Seen(student, "tap_in", at, f"{student}\0{event}", attended=event)
