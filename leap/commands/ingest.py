@@ -11,13 +11,13 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from leap.connect import reach_kafka
-from leap.errors import CHECK_FAILED, OK, UNREACHABLE, CommandError
+from leap.errors import CHECK_FAILED, OK, CommandError
 from leap.options import Where
-from leap.sending import send
+from leap.sending import send, sending
 from leap.terminal import err, out, print_json, progress
 from schemas.rows import ordinal
 from streams.intake import LARGEST
-from streams.producer import DeliveryError, Message, Producer
+from streams.producer import Message
 from streams.rows import FileError, Form, Ordinals, Row, rows
 from streams.settings import Settings
 from streams.sources import Adapter, NotForUs, Options, Outcome, Seen, Unusable
@@ -143,17 +143,10 @@ class Report:
 async def _send(messages: Iterator[Message], settings: Settings, source: str) -> int:
     topic = settings.topics.source(source)
     await reach_kafka(settings, only=topic)  # a source owner sees no other topic
-    producer = Producer(settings, "ingest")
-    await producer.start()
     sent = 0
-    try:
+    async with sending(settings, "ingest", lambda: f"{sent:,} rows") as producer:
         async for number in send(producer, topic.name, messages, lambda _: None):
             sent = number
-    except DeliveryError as error:
-        msg = f"Kafka at {settings.kafka} did not take a batch after {sent:,} rows ({error}). Run it again."
-        raise CommandError(msg, UNREACHABLE) from error
-    finally:
-        await producer.stop()
     return sent
 
 
