@@ -24,8 +24,7 @@ from streams.identities import hold
 from streams.producer import Message, Producer
 from streams.reader import consumer, read_to_end
 from streams.settings import Settings
-from streams.sources import Options
-from streams.sources.registry import sources
+from streams.sources.registry import keyed
 
 _NOWHERE = Where()
 _BATCH = 2_000
@@ -101,8 +100,7 @@ async def _send(
 ) -> None:
     change_of = claims.load if action == "load" else claims.withdraw
     task = shown.add_task(report.file.name, total=max(0, lines_in(report.file) - 1))
-    known = sources(Options())
-    lines = read(report.file, {name for name in settings.sources if name in known and not known[name].knows_students})
+    lines = read(report.file, keyed(settings.sources))
     while batch := list(islice(lines, _BATCH)):
         write: list[Message] = []
         withdraw: list[Message] = []
