@@ -21,8 +21,9 @@ class Seen:
 
     ``person``: the source's own key of the person (a user id, a card number, an e-mail address). It goes no further
     than intake, which knows the student by it. ``at``: seconds since 1970, UTC. ``event``: what makes it one event at
-    its source; the same event sent twice has the same, and no other event of this source has it. ``venue``: what the
-    timetable knows the place by (a meeting, a reader), if it is an attendance that the timetable must confirm.
+    its source; the same event sent twice has the same, and no other event of this source has it; where that would name
+    the person or what they read, it is a hash. ``venue``: what the timetable knows the place by (a meeting, a reader),
+    if it is an attendance that the timetable must confirm.
     """
 
     person: str
