@@ -21,7 +21,7 @@ from streams.intake import LARGEST
 from streams.producer import Message
 from streams.rows import FileError, Form, Ordinals, Row, rows
 from streams.settings import Settings
-from streams.sources import Adapter, NotForUs, Outcome, Seen, Source, Unusable
+from streams.sources import Adapter, NotForUs, Outcome, Seen, Source, Unusable, warnings
 from streams.sources.registry import installed
 
 _NOWHERE = Where()
@@ -54,7 +54,8 @@ def ingest(
 
     It says what the source's adapter makes of the rows: those that count, those that are not for us, and the lines of
     those that are unusable, each with the reason. Unusable rows are sent, too: they end in the dead letters, where
-    they are kept. Whether a student is known, and whether a time lies in the future, is for intake to judge.
+    they are kept. Whether a student is known, and whether a time lies in the future, is for intake to judge. If dates
+    cannot be, unless day and month are exchanged, it warns: those of the other rows are likely to be wrong, too.
 
     The same file twice changes nothing, and neither does a longer one that begins with it. Equal rows of one table
     count each; equal JSON objects are one event, told by its own id.
@@ -111,6 +112,7 @@ class Report:
         """Take the adapter."""
         self._read = read
         self.rows = 0
+        self.exchanged = 0
         self.counted: Counter[str] = Counter()
         self.not_for_us: Counter[str] = Counter()
         self.unusable: Counter[str] = Counter()
@@ -126,6 +128,7 @@ class Report:
             self.not_for_us[seen.reason] += 1
         else:
             self.unusable[seen.reason] += 1
+            self.exchanged += seen.exchanged
             if len(self.lines[seen.reason]) < _LINES:
                 self.lines[seen.reason].append(row.line)
 
@@ -145,6 +148,7 @@ class Report:
             "counted": dict(self.counted.most_common()),
             "not_for_us": dict(self.not_for_us.most_common()),
             "unusable": unusable,
+            "warnings": warnings(self.exchanged),
         }
 
 
@@ -196,3 +200,5 @@ def _print(report: Report) -> None:
         out.print(table)
     else:
         err.print("there are no rows in it")
+    for warning in warnings(report.exchanged):
+        err.print(f"[yellow]{warning}[/]", soft_wrap=True)

@@ -43,9 +43,22 @@ class NotForUs:
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """A record that cannot be used. The reason names the place in the record and never quotes a value."""
+    """A record that cannot be used. The reason names the place in the record and never quotes a value.
+
+    ``exchanged``: its date would be one with day and month exchanged. Then they may be so in all of its file, whose
+    other dates are wrong without showing it.
+    """
 
     reason: str
+    exchanged: bool = False
+
+
+def warnings(exchanged: int) -> list[str]:
+    """Return what is to be said of a file so many of whose dates would be dates with day and month exchanged."""
+    if not exchanged:
+        return []
+    rows = "1 row has a date" if exchanged == 1 else f"{exchanged:,} rows have dates"
+    return [f"{rows} that cannot be; the others may have day and month exchanged: check how the file writes dates"]
 
 
 Outcome = Seen | NotForUs | Unusable

@@ -45,8 +45,7 @@ def _register(fields: Mapping[str, str], zone: ZoneInfo) -> Outcome:
             return Unusable(f"{name}: missing")
     at = moment(fields["START_TIME"], zone, "START_TIME")
     if isinstance(at, Unusable):
-        # Files have been seen with day and month exchanged: impossible from the 13th on, and wrong before it.
-        return Unusable(f"{at.reason}; if days and months are exchanged, all rows of the file are suspect")
+        return at
     if fields["EVENT_ATTENDED"] not in {"0", "1"}:
         return Unusable("EVENT_ATTENDED: neither 0 nor 1")
     if fields["EVENT_ATTENDED"] == "0":

@@ -189,7 +189,7 @@ async def test_every_example_for_a_source_owner_works(install: Install) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}-moodle", "Content-Type": "text/csv"}
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port(gateway)}") as client:
         answer = await client.post("/files/moodle", content=report, headers=headers)
-    assert answer.json() == {"source": "moodle", "accepted": 1, "rejected": 0, "reasons": []}
+    assert answer.json() == {"source": "moodle", "accepted": 1, "rejected": 0, "reasons": [], "warnings": []}
 
 
 @pytest.mark.parametrize("credentials", [None, "secrets = 1"])

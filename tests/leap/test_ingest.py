@@ -48,6 +48,24 @@ def test_a_table_is_told_by_outcome(register: None, capsys: pytest.CaptureFixtur
     assert (found["counted"], found["not_for_us"]) == ({"tap_in": 16}, {"an absence": 9})
 
 
+def test_dates_that_cannot_be_cast_doubt_on_the_others(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Ten rows have a month 13 or 14: days and months are exchanged, and so they are in the fifteen others."""
+    monkeypatch.setenv("LEAP_SOURCES", '["tap-ins"]')
+    said = "10 rows have dates that cannot be; the others may have day and month exchanged: check how the file writes dates"
+
+    code, found = dry_run(ATTENDANCE, "tap-ins", capsys)
+    assert (code, found["warnings"]) == (CHECK_FAILED, [said])
+    run(["ingest", str(ATTENDANCE), "--source", "tap-ins", "--dry-run"])
+    assert said in capsys.readouterr().err
+
+    file = tmp_path / "good.tsv"
+    file.write_bytes(b"".join(ATTENDANCE.read_bytes().splitlines(keepends=True)[:4]))
+    code, found = dry_run(file, "tap-ins", capsys)
+    assert (code, found["rows"], found["warnings"]) == (OK, 3, [])
+
+
 def test_unusable_rows_are_named_by_their_line(
     register: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
