@@ -62,7 +62,8 @@ class Which:
     ] = None
     reason: Annotated[str | None, Parameter(help="A part of the reason.")] = None
     stage: Annotated[
-        Literal["intake", "roster", "engagement", "readmodel"] | None, Parameter(help="The role that refused it.")
+        Literal["intake", "roster", "identities", "timetable", "engagement", "readmodel"] | None,
+        Parameter(help="What refused it."),
     ] = None
     since: Annotated[
         str | None, Parameter(help="Failed at or after: a date, a time (UTC if no zone), or how long ago: 90m, 2h, 3d.")
