@@ -11,6 +11,7 @@ import pytest
 from streams.sources import NotForUs, Options, Outcome, Seen, Unusable
 from streams.sources.hub import read as read_export
 from streams.sources.registry import sources
+from tests.streams.sources.records import seen, tsv
 
 DATA = Path(__file__).parents[2] / "data" / "jisc"
 COLUMNS = Unusable("row: not as many fields as the header has")
@@ -34,12 +35,7 @@ def records(name: str) -> list[bytes]:
 
 
 def file(row: dict[str, str]) -> Outcome:
-    return read("\t".join(row).encode() + b"\n" + "\t".join(row.values()).encode() + b"\n")
-
-
-def seen(found: Outcome) -> Seen:
-    assert isinstance(found, Seen), found
-    return found
+    return read(tsv(row))
 
 
 def statement(verb: str, kind: str, thing: str = "https://vle.example.ac.uk/1", **changes: Any) -> Outcome:

@@ -11,6 +11,7 @@ import pytest
 from streams.sources import NotForUs, Options, Outcome, Seen, Unusable
 from streams.sources.listen_again import read as read_view
 from streams.sources.registry import sources
+from tests.streams.sources.records import seen, tsv
 
 VIDEO = Path(__file__).parents[2] / "data" / "jisc" / "video.tsv"
 TOO_SHORT = NotForUs("watched for too short")
@@ -30,8 +31,7 @@ def usage(**changes: str) -> Outcome:
         "SESSION_NAME": "Ethics, week 3",
         "MINUTES_WATCHED": "1.166161977",
     }
-    row |= changes
-    return read("\t".join(row).encode() + b"\r\n" + "\t".join(row.values()).encode() + b"\r\n")
+    return read(tsv(row | changes, "\r\n"))
 
 
 def statement(duration: Any = "PT1234S", **changes: Any) -> Outcome:
@@ -47,11 +47,6 @@ def statement(duration: Any = "PT1234S", **changes: Any) -> Outcome:
         "timestamp": "2026-07-01T12:31:13Z",
     }
     return read(json.dumps(made | changes).encode())
-
-
-def seen(found: Outcome) -> Seen:
-    assert isinstance(found, Seen), found
-    return found
 
 
 @pytest.mark.parametrize(("least", "short"), [(60.0, 8), (2.0, 2), (0.0, 0)])

@@ -11,6 +11,7 @@ import pytest
 
 from streams.sources import NotForUs, Outcome, Seen, Unusable
 from streams.sources.tap_ins import read as read_tap
+from tests.streams.sources.records import seen, tsv
 
 ATTENDANCE = Path(__file__).parents[2] / "data" / "jisc" / "attendance.tsv"
 LONDON = ZoneInfo("Europe/London")
@@ -25,11 +26,6 @@ def swipe(**changes: Any) -> Outcome:
     return read(json.dumps({name: value for name, value in (SWIPE | changes).items() if value is not None}).encode())
 
 
-def seen(found: Outcome) -> Seen:
-    assert isinstance(found, Seen), found
-    return found
-
-
 def register(**changes: str) -> Outcome:
     """Return what a row of a register is, with some fields changed."""
     row = {
@@ -39,8 +35,7 @@ def register(**changes: str) -> Outcome:
         "EVENT_ATTENDED": "1",
         "ATTENDANCE_LATE": "0",
     }
-    row |= changes
-    return read("\t".join(row).encode() + b"\n" + "\t".join(row.values()).encode() + b"\n")
+    return read(tsv(row | changes))
 
 
 def statement(**changes: Any) -> Outcome:
