@@ -59,10 +59,15 @@ def identities(action: Action, file: Path, *, json: bool = False, where: Where =
         raise CommandError("LEAP_IDENTITY_KEY is not set: keys are only ever sent as hashes under it", CONFIG)
     if not file.is_file():
         raise CommandError(f"{file}: no such file")
-    return asyncio.run(_run(action, file, settings)).show(json=json)
+    return asyncio.run(run(action, file, settings)).show(json=json)
 
 
-async def _run(action: Action, file: Path, settings: Settings) -> Report:
+async def run(action: Action, file: Path, settings: Settings) -> Report:
+    """Write to or withdraw from ``leap.identities`` what a directory's file says; returns what became of its lines.
+
+    Raises:
+        CommandError: it is no such file, Kafka does not answer, or did not take a batch.
+    """
     # Whoever loads identities sees no other topic.
     await reach_kafka(settings, only=settings.topics.identities)
     claims = Claims(settings, time.time())

@@ -49,10 +49,15 @@ def timetable(action: Action, file: Path, *, json: bool = False, where: Where = 
     json
         Print one JSON document: counts, and each line that was not taken by its number, with the reason.
     """
-    return asyncio.run(_run(action, file, where.settings())).show(json=json)
+    return asyncio.run(run(action, file, where.settings())).show(json=json)
 
 
-async def _run(action: Action, file: Path, settings: Settings) -> Report:
+async def run(action: Action, file: Path, settings: Settings) -> Report:
+    """Write what a file says to ``leap.timetable``; returns what became of its lines.
+
+    Raises:
+        CommandError: it is no such file, Kafka does not answer, or did not take a batch.
+    """
     lines = _lines(file)
     batch = list(islice(lines, _BATCH))  # what is no such file is said before anybody asks for Kafka
     # The timetabling system sees no other topic.
