@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import orjson
 from pydantic import Field, TypeAdapter
@@ -86,28 +86,33 @@ async def read_views(redis: "Redis", keys: Keys, students: Sequence[str]) -> dic
             partition = head.get("partition", "")
             if partition not in closed:
                 closed[partition] = _texts(await redis.hgetall(keys.closed(partition)))
-            views[student] = put_together(student, head, rating, _texts(days), alerts.values(), closed[partition])
+            stored = Stored(student, head, rating, _texts(days), alerts.values(), closed[partition])
+            views[student] = put_together(stored)
     return views
 
 
-def put_together(
-    student: str,
-    head: dict[str, str],
-    rating: bytes | None,
-    days: dict[str, str],
-    alerts: Iterable[bytes],
-    closed: dict[str, str],
-) -> View:
+class Stored(NamedTuple):
+    """What stands in Redis of a student, and of the days that their partition has closed."""
+
+    student: str
+    head: dict[str, str]
+    rating: bytes | None
+    days: dict[str, str]
+    alerts: Iterable[bytes]
+    closed: dict[str, str]
+
+
+def put_together(stored: Stored) -> View:
     """Put a view together from what stands in Redis.
 
     Raises:
         UnreadableError: it is not what the read model writes.
     """
     try:
-        return _checked(_view(student, head, rating, days, alerts, closed))
+        return _checked(_view(stored))
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # Whatever may be wrong with text that is not ours.
-        msg = f"what Redis has of student {student} cannot be read; leap rebuild writes it again"
+        msg = f"what Redis has of student {stored.student} cannot be read; leap rebuild writes it again"
         raise UnreadableError(msg, CHECK_FAILED) from error
 
 
@@ -126,15 +131,9 @@ def _checked(view: View) -> View:
     return _VIEW.validate_python(asdict(view))
 
 
-def _view(
-    student: str,
-    head: dict[str, str],
-    rating: bytes | None,
-    days: dict[str, str],
-    alerts: Iterable[bytes],
-    closed: dict[str, str],
-) -> View:
-    """Put a view together from what stands in Redis; an empty field is None."""
+def _view(stored: Stored) -> View:
+    """Put a view together; an empty field is None."""
+    student, head, rating, days, alerts, closed = stored
     doc = orjson.loads(head["doc"])
     last_closed = closed.get("day") or None
     return View(

@@ -40,9 +40,8 @@ _REASON_BYTES = 500
 class DeadLetter(NamedTuple):
     """One record that could not be used.
 
-    ``timestamp``: the record's own, in milliseconds since 1970; ``stage``: intake, roster, identities, engagement or
-    readmodel;
-    ``reason`` never quotes the record.
+    ``timestamp``: the record's own, in milliseconds since 1970; ``stage``: intake, roster, identities, timetable,
+    engagement or readmodel; ``reason`` never quotes the record.
     """
 
     topic: str

@@ -67,3 +67,12 @@ def read_event(key: bytes | None, value: bytes | None) -> TimetabledEvent | None
     if event.event != event_id:
         raise TimetableError("event: is not the record's key")
     return event
+
+
+def refusal(key: bytes | None, value: bytes | None) -> str | None:
+    """Return why a timetable record cannot be used; None if it can."""
+    try:
+        read_event(key, value)
+    except TimetableError as error:
+        return str(error)
+    return None

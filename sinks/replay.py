@@ -112,6 +112,11 @@ def refusal(origin: Origin, topics: Topics, size: int) -> str | None:
         return f"more than {LARGEST} bytes: no role can use it"
     if origin.topic == topics.students.name or origin.topic in {topic.name for topic in topics.sources.values()}:
         return None
+    return _other_way(origin, topics)
+
+
+def _other_way(origin: Origin, topics: Topics) -> str:
+    """Return who has to write a record again, where a replay may not."""
     if origin.topic == topics.student_log.name:
         came_from = find(origin.headers, ID)
         way = (
@@ -120,6 +125,10 @@ def refusal(origin: Origin, topics: Topics, size: int) -> str | None:
             else f"send the record again that it was made of: {came_from.decode(errors='replace')}"
         )
         return f"only our own roles write the student log; {way}"
+    if origin.topic == topics.identities.name:
+        return "claims are loaded again by the directory: leap identities load"
+    if origin.topic == topics.timetable.name:
+        return "events are loaded again by the timetabling system: leap timetable load"
     if origin.topic.startswith(topics.source("").name):
         return "a source system that LEAP_SOURCES does not name"
     return f"only our own roles write {origin.topic}"

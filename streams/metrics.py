@@ -38,7 +38,7 @@ unmatched_swept = Gauge(
 )
 timetable_events = Gauge("leap_timetable_events", "Teaching events that a process knows")
 timetable_records = Counter(
-    "leap_timetable_records", "Records of leap.timetable: taken, or unusable (logged with their place)", ["outcome"]
+    "leap_timetable_records", "Records of leap.timetable: taken, or unusable (in the dead letters)", ["outcome"]
 )
 roster_records = Counter("leap_roster_records", "Roster records dealt with", ["outcome"])
 activities = Counter(

@@ -1,11 +1,13 @@
 """Every setting of every process, from the environment (``LEAP_...``) or a file named by ``LEAP_ENV_FILE``."""
 
 import os
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.topics import Topics
@@ -152,6 +154,16 @@ class Settings(BaseSettings):
     marker_interval: float = Field(
         12 * 3600.0, description="between markers that let idle compacted partitions compact"
     )
+
+    @field_validator("moodle_dates")
+    @classmethod
+    def _is_form(cls, value: str) -> str:
+        """Refuse a form that no date has: every row would be unusable, or fail in the adapter."""
+        try:
+            datetime.strptime(datetime(2000, 1, 2, tzinfo=UTC).strftime(value), value).replace(tzinfo=UTC)
+        except (ValueError, re.error) as error:
+            raise ValueError("not a form of dates, as for strptime: each of %d, %m, ... once at most") from error
+        return value
 
     @model_validator(mode="after")
     def _read_secrets(self) -> Self:

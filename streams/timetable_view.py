@@ -1,7 +1,6 @@
 """The timetable as every intake process knows it: all of ``leap.timetable``, kept up to date."""
 
 import asyncio
-import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,8 +10,6 @@ from streams.admin import Offsets
 from streams.reader import consumer, follow, read_to_end
 from streams.settings import Settings
 from streams.timetable import Timetable
-
-logger = logging.getLogger(__name__)
 
 _AT_ONCE = 2_000
 
@@ -50,13 +47,10 @@ class TimetableView:
         metrics.timetable_events.set(len(self.timetable))
 
     def take(self, records: Iterable[Any]) -> None:
-        """Take up records; one that is no event changes nothing (it stays on the topic, and its place is logged)."""
+        """Take up records. What is no event changes nothing; the waiting room says so."""
         for record in records:
             try:
                 event = read_event(record.key, record.value)
-            except TimetableError as error:
-                metrics.timetable_records.labels("unusable").inc()
-                logger.warning("%s-%d/%d: %s", record.topic, record.partition, record.offset, error)
+            except TimetableError:
                 continue
-            metrics.timetable_records.labels("taken").inc()
             self.timetable.put(record.key.decode(), event)

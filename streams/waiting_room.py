@@ -10,22 +10,23 @@ Before that, up to where it will go is committed as a note beside the old offset
 process died: what it has counted may be behind something that has become known since and would be fenced, so all of it
 goes to the end, and counts from there once, by its once-key (docs/decisions/0009-identities.md).
 
-The member that has a partition of ``leap.identities`` says which claims do not hold.
+The member that has a partition of ``leap.identities`` or ``leap.timetable`` says which of its records do not hold.
 """
 
 import asyncio
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
+import prometheus_client
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
-from schemas import log, unmatched
+from schemas import log, timetable, unmatched
 from schemas.dead_letters import DeadLetter
 from schemas.unmatched import UnmatchedError, Waiting
 from streams import metrics
@@ -116,19 +117,24 @@ class WaitingRoom(ConsumerRebalanceListener):
         self._standing = _Standing()
 
     async def run(self) -> None:
-        """Sweep and say which claims do not hold, for ever.
+        """Sweep and say which claims and teaching events do not hold, for ever.
 
         Raises:
             DeliveryError: the broker did not take something; it will be tried again by whoever comes next.
         """
         for client in (self._offsets, self._kafka, self._group):
             await client.start()
-        self._group.subscribe([self._topics.unmatched.name, self._topics.identities.name], listener=self)
+        self._group.subscribe(
+            [self._topics.unmatched.name, self._topics.identities.name, self._topics.timetable.name], listener=self
+        )
         while True:
             try:
                 for tp, records in (await self._group.getmany(timeout_ms=_LOOK_EVERY_MS)).items():
                     if tp.topic == self._topics.identities.name:
-                        await self._say_refused(tp, records)
+                        await self._identities.catch_up()
+                        await self._say(tp, records, "identities", self._identities.refusal, metrics.identity_records)
+                    elif tp.topic == self._topics.timetable.name:
+                        await self._say(tp, records, "timetable", timetable.refusal, metrics.timetable_records)
                 await self._sweep_if_due()
             except (KafkaError, IllegalStateError) as error:
                 # The broker is away, or the partition has gone to another member, who does the same.
@@ -143,18 +149,24 @@ class WaitingRoom(ConsumerRebalanceListener):
         self._group.pause(*(tp for tp in assigned if tp.topic == self._topics.unmatched.name))
         self._due = 0.0
 
-    # -- claims -------------------------------------------------------------------------------------------------------
+    # -- claims and teaching events ----------------------------------------------------------------------------------
 
-    async def _say_refused(self, tp: TopicPartition, records: Sequence[Any]) -> None:
-        """Put claims that do not hold into the dead letters."""
-        await self._identities.catch_up()
+    async def _say(
+        self,
+        tp: TopicPartition,
+        records: Sequence[Any],
+        stage: str,
+        refusal: Callable[[bytes | None, bytes | None], str | None],
+        counted: prometheus_client.Counter,
+    ) -> None:
+        """Put what does not hold into the dead letters; all that every process has taken up is counted here, once."""
         letters, outcomes = [], Counter[str]()
         for number, record in enumerate(records):
-            reason = self._identities.refusal(record.key, record.value)
+            reason = refusal(record.key, record.value)
             outcomes["taken" if reason is None else "refused" if reason == REFUSED else "unusable"] += 1
             if reason is not None:
                 letters.append(
-                    _letter((tp.topic, tp.partition, record.offset, record.timestamp), "identities", reason, record)
+                    _letter((tp.topic, tp.partition, record.offset, record.timestamp), stage, reason, record)
                 )
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -162,7 +174,7 @@ class WaitingRoom(ConsumerRebalanceListener):
             await self._letters.put(letters)
         await self._commit(tp, records[-1].offset + 1)
         for outcome, n in outcomes.items():
-            metrics.identity_records.labels(outcome).inc(n)
+            counted.labels(outcome).inc(n)
 
     # -- sweeps -------------------------------------------------------------------------------------------------------
 

@@ -11,17 +11,18 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from leap.connect import reach_kafka
-from leap.errors import CHECK_FAILED, OK, UNREACHABLE, CommandError
+from leap.errors import CHECK_FAILED, CONFIG, OK, CommandError
 from leap.options import Where
-from leap.sending import send
+from leap.sending import send, sending
 from leap.terminal import err, out, print_json, progress
+from schemas.policy import PolicyError
 from schemas.rows import ordinal
 from streams.intake import LARGEST
-from streams.producer import DeliveryError, Message, Producer
+from streams.producer import Message
 from streams.rows import FileError, Form, Ordinals, Row, rows
 from streams.settings import Settings
-from streams.sources import Adapter, NotForUs, Options, Outcome, Seen, Unusable
-from streams.sources.registry import sources
+from streams.sources import Adapter, NotForUs, Outcome, Seen, Source, Unusable, warnings
+from streams.sources.registry import installed
 
 _NOWHERE = Where()
 _FORMS: dict[str, Form] = {
@@ -53,7 +54,8 @@ def ingest(
 
     It says what the source's adapter makes of the rows: those that count, those that are not for us, and the lines of
     those that are unusable, each with the reason. Unusable rows are sent, too: they end in the dead letters, where
-    they are kept. Whether a student is known, and whether a time lies in the future, is for intake to judge.
+    they are kept. Whether a student is known, and whether a time lies in the future, is for intake to judge. If dates
+    cannot be, unless day and month are exchanged, it warns: those of the other rows are likely to be wrong, too.
 
     The same file twice changes nothing, and neither does a longer one that begins with it. Equal rows of one table
     count each; equal JSON objects are one event, told by its own id.
@@ -66,7 +68,7 @@ def ingest(
         The file to send.
     """
     settings = where.settings()
-    known = sources(Options())
+    known = _sources(settings)
     if source not in settings.sources or source not in known:
         raise CommandError(f"--source {source}: unknown; there are {', '.join(settings.sources)} (LEAP_SOURCES)")
     if not file.is_file():
@@ -96,6 +98,13 @@ def ingest(
     return CHECK_FAILED if report.unusable else OK
 
 
+def _sources(settings: Settings) -> dict[str, Source]:
+    try:
+        return installed(settings)
+    except PolicyError as error:
+        raise CommandError(str(error), CONFIG) from error
+
+
 class Report:
     """What an adapter says to the rows of a file, by reason."""
 
@@ -103,6 +112,7 @@ class Report:
         """Take the adapter."""
         self._read = read
         self.rows = 0
+        self.exchanged = 0
         self.counted: Counter[str] = Counter()
         self.not_for_us: Counter[str] = Counter()
         self.unusable: Counter[str] = Counter()
@@ -118,6 +128,7 @@ class Report:
             self.not_for_us[seen.reason] += 1
         else:
             self.unusable[seen.reason] += 1
+            self.exchanged += seen.exchanged
             if len(self.lines[seen.reason]) < _LINES:
                 self.lines[seen.reason].append(row.line)
 
@@ -137,23 +148,17 @@ class Report:
             "counted": dict(self.counted.most_common()),
             "not_for_us": dict(self.not_for_us.most_common()),
             "unusable": unusable,
+            "warnings": warnings(self.exchanged),
         }
 
 
 async def _send(messages: Iterator[Message], settings: Settings, source: str) -> int:
     topic = settings.topics.source(source)
     await reach_kafka(settings, only=topic)  # a source owner sees no other topic
-    producer = Producer(settings, "ingest")
-    await producer.start()
     sent = 0
-    try:
+    async with sending(settings, "ingest", lambda: f"{sent:,} rows") as producer:
         async for number in send(producer, topic.name, messages, lambda _: None):
             sent = number
-    except DeliveryError as error:
-        msg = f"Kafka at {settings.kafka} did not take a batch after {sent:,} rows ({error}). Run it again."
-        raise CommandError(msg, UNREACHABLE) from error
-    finally:
-        await producer.stop()
     return sent
 
 
@@ -195,3 +200,5 @@ def _print(report: Report) -> None:
         out.print(table)
     else:
         err.print("there are no rows in it")
+    for warning in warnings(report.exchanged):
+        err.print(f"[yellow]{warning}[/]", soft_wrap=True)

@@ -18,7 +18,7 @@ from streams.gateway.entrance import Entrance, media_type
 from streams.gateway.problems import ProblemError, responses
 from streams.producer import Message
 from streams.rows import FileError, Form, Ordinals, Row, rows
-from streams.sources import Unusable
+from streams.sources import Unusable, warnings
 
 FORMS: dict[str, Form] = {
     "text/csv": "csv",
@@ -45,6 +45,7 @@ class Report(BaseModel):
     accepted: int = Field(description="rows that can be used")
     rejected: int = Field(description="rows that cannot, and end in the dead letters")
     reasons: list[Rejected] = Field(description=f"why not, of the first {_MOST_NAMED}")
+    warnings: list[str] = Field(description="why those that can be used may be wrong all the same")
 
 
 def router(entrance: Entrance) -> APIRouter:
@@ -69,11 +70,11 @@ def router(entrance: Entrance) -> APIRouter:
         form = FORMS.get(media_type(request))
         if form is None:
             raise ProblemError(415, f"one of {', '.join(FORMS)} is taken here", "header Content-Type")
-        report = Report(source=source, accepted=0, rejected=0, reasons=[])
+        report, exchanged = Report(source=source, accepted=0, rejected=0, reasons=[], warnings=[]), 0
         block: list[Message] = []
         with contextlib.closing(Ordinals()) as ordinals:
             async for row in _rows(entrance, request, form):
-                _judge(entrance, report, row)
+                exchanged += _judge(entrance, report, row)
                 # An object has an id of its own, or its adapter makes one: sent twice, it is still one event.
                 headers = [ordinal(ordinals.of(row.value))] if form in {"csv", "tsv"} else []
                 block.append((None, row.value, headers))
@@ -82,6 +83,7 @@ def router(entrance: Entrance) -> APIRouter:
                     block = []
         if block:
             await entrance.deliver(source, block)
+        report.warnings = warnings(exchanged)
         return report
 
     return routes
@@ -99,15 +101,19 @@ async def _rows(entrance: Entrance, request: Request, form: Form) -> AsyncIterat
         raise ProblemError(400, str(error), "body") from error
 
 
-def _judge(entrance: Entrance, report: Report, row: Row) -> None:
-    """Count a row by what its source's adapter makes of it, which may use one whose quotes do not match."""
-    adapter, reason = entrance.adapters.get(report.source), row.wrong
+def _judge(entrance: Entrance, report: Report, row: Row) -> bool:
+    """Count a row by what its source's adapter makes of it, which may use one whose quotes do not match.
+
+    Returns whether its date would be one with day and month exchanged.
+    """
+    adapter, wrong = entrance.adapters.get(report.source), row.wrong and Unusable(row.wrong)
     if adapter is not None:
         outcome = adapter.read(row.value)
-        reason = outcome.reason if isinstance(outcome, Unusable) else None
-    if reason is None:
+        wrong = outcome if isinstance(outcome, Unusable) else None
+    if not wrong:
         report.accepted += 1
-        return
+        return False
     report.rejected += 1
     if len(report.reasons) < _MOST_NAMED:
-        report.reasons.append(Rejected(line=row.line, reason=reason))
+        report.reasons.append(Rejected(line=row.line, reason=wrong.reason))
+    return wrong.exchanged

@@ -21,10 +21,10 @@ class Seen:
 
     ``person``: the source's own key of the person (a user id, a card number, an e-mail address). It goes no further
     than intake, which knows the student by it. ``at``: seconds since 1970, UTC. ``event``: what makes it one event at
-    its source; the same event sent twice has the same, and no other event of this source has it. ``venue``: what the
-    timetable knows the place by (a meeting, a reader), if it is an attendance that the timetable must confirm.
-    ``attended``: the teaching event itself, where the source names it. ``taken_back``: the source says that it was not
-    so; all else is as it was when it said that it was.
+    its source; the same event sent twice has the same, and no other event of this source has it; where that would name
+    the person or what they read, it is a hash. ``venue``: what the timetable knows the place by (a meeting, a reader),
+    if it is an attendance that the timetable must confirm. ``attended``: the teaching event itself, where the source
+    names it. ``taken_back``: the source says that it was not so; all else is as it was when it said that it was.
     """
 
     person: str
@@ -46,9 +46,22 @@ class NotForUs:
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """A record that cannot be used. The reason names the place in the record and never quotes a value."""
+    """A record that cannot be used. The reason names the place in the record and never quotes a value.
+
+    ``exchanged``: its date would be one with day and month exchanged. Then they may be so in all of its file, whose
+    other dates are wrong without showing it.
+    """
 
     reason: str
+    exchanged: bool = False
+
+
+def warnings(exchanged: int) -> list[str]:
+    """Return what is to be said of a file so many of whose dates would be dates with day and month exchanged."""
+    if not exchanged:
+        return []
+    rows = "1 row has a date" if exchanged == 1 else f"{exchanged:,} rows have dates"
+    return [f"{rows} that cannot be; the others may have day and month exchanged: check how the file writes dates"]
 
 
 Outcome = Seen | NotForUs | Unusable

@@ -24,7 +24,6 @@ several spellings. No name, title or address leaves this adapter; what makes an 
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -105,9 +104,7 @@ _DIRECTIONS = (
 
 def read(raw: bytes, options: Options) -> Outcome:
     """Read one row or statement."""
-    found = _of_statement(raw, options) if looks_like_json(raw) else _of_row(raw, options)
-    # What makes an event one for the adapter of another source may name the person.
-    return replace(found, event=digest(found.activity, found.event)) if isinstance(found, Seen) else found
+    return _of_statement(raw, options) if looks_like_json(raw) else _of_row(raw, options)
 
 
 def _of_row(raw: bytes, options: Options) -> Outcome:

@@ -10,8 +10,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from streams.sources import NotForUs, Outcome, Seen, Unusable
-from streams.sources.reading import identifier, instant, json_object, looks_like_json, moment, row
-from streams.sources.xapi import Statement, from_body, within
+from streams.sources.forms import read_form
+from streams.sources.reading import digest, identifier, instant, json_object, moment
+from streams.sources.xapi import Statement, within
 
 _BORROWED = "http://activitystrea.ms/schema/1.0/borrowed"
 _SUBTYPE = "http://xapi.jisc.ac.uk/subType"
@@ -26,15 +27,10 @@ _JOINTS = str.maketrans("", "", "-_ ")
 
 def read(raw: bytes, zone: ZoneInfo) -> Outcome:
     """Read one loan; ``zone``: of times without one."""
-    if not looks_like_json(raw):
-        fields = row(raw)
-        return fields if isinstance(fields, Unusable) else _borrowed(fields, zone)
-    body = json_object(raw)
-    if isinstance(body, Unusable):
-        return body
-    if "verb" in body:
-        found = from_body(body)
-        return found if isinstance(found, Unusable) else _statement(found)
+    return read_form(raw, lambda fields: _borrowed(fields, zone), _statement, _own)
+
+
+def _own(body: dict[str, Any]) -> Outcome:
     if isinstance(wrapped := body.get("body"), str):
         inner = json_object(wrapped.encode())
         return inner if isinstance(inner, Unusable) else _alma(inner)
@@ -61,7 +57,7 @@ def _alma(body: dict[str, Any]) -> Outcome:
     # `time` is when the webhook was sent, again at each try.
     at = instant(within(body, "item_loan", "loan_date"), "item_loan.loan_date")
     # `id` of the body is no event's own: all events of a loan have been seen with one.
-    return at if isinstance(at, Unusable) else Seen(person, "library_loan", at, f"{loan}\0{kind}")
+    return at if isinstance(at, Unusable) else Seen(person, "library_loan", at, digest(loan, kind))
 
 
 def _borrowed(fields: Mapping[str, str], zone: ZoneInfo) -> Outcome:
@@ -71,7 +67,11 @@ def _borrowed(fields: Mapping[str, str], zone: ZoneInfo) -> Outcome:
     if not _is_print(fields.get("ITEM_SUBTYPE")):
         return NotForUs("not a print item")
     person, item, at = fields["USERNAME"], fields["ITEM_ID"], moment(fields["TIMESTAMP"], zone, "TIMESTAMP")
-    return at if isinstance(at, Unusable) else Seen(person, "library_loan", at, f"{person}\0{item}\0{at:.0f}")
+    return (
+        at
+        if isinstance(at, Unusable)
+        else Seen(person, "library_loan", at, digest("borrowed", person, item, f"{at:.0f}"))
+    )
 
 
 def _statement(found: Statement) -> Outcome:
@@ -79,8 +79,8 @@ def _statement(found: Statement) -> Outcome:
         return NotForUs("another statement than of a loan")
     if not _is_print(found.extensions.get(_SUBTYPE)):
         return NotForUs("not a print item")
-    event = found.id or f"{found.person}\0{found.object_id}\0{found.at:.3f}"
-    return Seen(found.person, "library_loan", found.at, event)
+    event = (found.id,) if found.id else ("borrowed", found.person, found.object_id, f"{found.at:.3f}")
+    return Seen(found.person, "library_loan", found.at, digest(*event))
 
 
 def _is_print(kind: Any) -> bool:

@@ -10,8 +10,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from streams.sources import NotForUs, Outcome, Seen, Unusable
-from streams.sources.reading import digest, json_object, local, looks_like_json, row
-from streams.sources.xapi import Statement, from_body, once, within
+from streams.sources.forms import read_form
+from streams.sources.reading import digest, local
+from streams.sources.xapi import Statement, once, within
 
 _VIEWED = "http://id.tincanapi.com/verb/viewed"
 VIDEO = re.compile(r"https?://(w3id\.org/xapi/video/activity-type/video|activitystrea\.ms/schema/1\.0/video)/?")
@@ -28,14 +29,11 @@ _SECONDS = (86_400, 3_600, 60, 1)
 
 def read(raw: bytes, zone: ZoneInfo, least_watched: float) -> Outcome:
     """Read one row or statement; ``zone``: of the rows' times; ``least_watched``: seconds that are a viewing."""
-    if not looks_like_json(raw):
-        fields = row(raw)
-        return fields if isinstance(fields, Unusable) else _usage(fields, zone, least_watched)
-    body = json_object(raw)
-    if isinstance(body, Unusable):
-        return body
-    found = from_body(body)
-    return found if isinstance(found, Unusable) else _statement(found, least_watched)
+    return read_form(
+        raw,
+        lambda fields: _usage(fields, zone, least_watched),
+        lambda said: _statement(said, least_watched),
+    )
 
 
 def _usage(fields: Mapping[str, str], zone: ZoneInfo, least_watched: float) -> Outcome:

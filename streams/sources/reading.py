@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Mapping
 from datetime import date, datetime, time
 from typing import Any, Literal
@@ -79,10 +80,9 @@ def instant(text: Any, place: str) -> float | Unusable:
     """Read an ISO 8601 time with a zone; seconds since 1970. Fractions beyond a microsecond are cut off."""
     if not isinstance(text, str):
         return Unusable(f"{place}: no time")
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return Unusable(f"{place}: not a time in ISO 8601")
+    found = _iso(text)
+    if found is None:
+        return _no_date(place, "not a time in ISO 8601", exchanged=_iso_exchanged(text))
     if found.tzinfo is None:
         return Unusable(f"{place}: a time without a zone")
     return found.timestamp()
@@ -96,12 +96,11 @@ def moment(text: Any, zone: ZoneInfo, place: str) -> float | Unusable:
     if not isinstance(text, str) or not text:
         return Unusable(f"{place}: no time")
     try:
-        found = datetime.combine(date.fromisoformat(text), time(12))
+        found: datetime | None = datetime.combine(date.fromisoformat(text), time(12))
     except ValueError:
-        try:
-            found = datetime.fromisoformat(text)
-        except ValueError:
-            return Unusable(f"{place}: not a date or time in ISO 8601")
+        found = _iso(text)
+    if found is None:
+        return _no_date(place, "not a date or time in ISO 8601", exchanged=_iso_exchanged(text))
     return (found if found.tzinfo is not None else found.replace(tzinfo=zone)).timestamp()
 
 
@@ -111,6 +110,39 @@ def local(text: str, form: str, zone: ZoneInfo, place: str) -> float | Unusable:
     When clocks go back, an hour comes twice: the first of them is taken.
     """
     try:
-        return datetime.strptime(text, form).replace(tzinfo=zone).timestamp()
-    except (ValueError, OverflowError):
-        return Unusable(f"{place}: not a time in the form {form}")
+        found = _in_form(text, form)
+        if found is not None:
+            return found.replace(tzinfo=zone).timestamp()
+    except OverflowError:
+        pass
+    other = _DAY_OR_MONTH.sub(lambda part: _OTHER.get(part[0], part[0]), form)
+    return _no_date(place, f"not a time in the form {form}", exchanged=_in_form(text, other) is not None)
+
+
+_ISO_DATE = re.compile(r"([0-9]{4})(-?)([0-9]{2})\2([0-9]{2})", re.ASCII)
+_DAY_OR_MONTH = re.compile("%.", re.DOTALL)
+_OTHER = {"%d": "%m", "%m": "%d"}
+
+
+def _iso(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _in_form(text: str, form: str) -> datetime | None:
+    try:
+        return datetime.strptime(text, form)  # noqa: DTZ007 - whoever asks gives it a zone
+    except ValueError:
+        return None
+
+
+def _iso_exchanged(text: str) -> bool:
+    return _iso(_ISO_DATE.sub(r"\1\2\4\2\3", text, count=1)) is not None
+
+
+def _no_date(place: str, reason: str, *, exchanged: bool) -> Unusable:
+    return Unusable(
+        f"{place}: a date only if day and month are exchanged" if exchanged else f"{place}: {reason}", exchanged
+    )

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
 from streams.sources import NotForUs, Outcome, Seen, Unusable
-from streams.sources.reading import digest, identifier, json_object, looks_like_json, moment, row
-from streams.sources.xapi import Statement, from_body, once
+from streams.sources.forms import read_form
+from streams.sources.reading import digest, identifier, moment
+from streams.sources.xapi import Statement, once
 
 _VIEWED = "http://id.tincanapi.com/verb/viewed"
 LIST = re.compile(r"https?://(xapi\.)?jisc\.ac\.uk/(activities/)?reading-list(-item)?/?")
@@ -27,14 +28,7 @@ _STAFF = frozenset(
 
 def read(raw: bytes, zone: ZoneInfo) -> Outcome:
     """Read one row or statement; ``zone``: of times without one."""
-    if not looks_like_json(raw):
-        fields = row(raw)
-        return fields if isinstance(fields, Unusable) else _view(fields, zone)
-    body = json_object(raw)
-    if isinstance(body, Unusable):
-        return body
-    found = from_body(body)
-    return found if isinstance(found, Unusable) else _statement(found)
+    return read_form(raw, lambda fields: _view(fields, zone), _statement)
 
 
 def _view(fields: Mapping[str, str], zone: ZoneInfo) -> Outcome:

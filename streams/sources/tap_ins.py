@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from schemas.reasons import why
 from schemas.swipe import Swipe
 from streams.sources import NotForUs, Outcome, Seen, Unusable
-from streams.sources.reading import identifier, json_object, looks_like_json, moment, row
-from streams.sources.xapi import Statement, from_body, within
+from streams.sources.forms import read_form
+from streams.sources.reading import digest, identifier, moment
+from streams.sources.xapi import Statement, within
 
 _ATTENDED = "http://adlnet.gov/expapi/verbs/attended"
 _EVENT_ID = "http://xapi.jisc.ac.uk/event_id"
@@ -25,21 +26,16 @@ _ABSENT = NotForUs("absence")
 
 def read(raw: bytes, zone: ZoneInfo) -> Outcome:
     """Read one swipe or register row; ``zone``: of planned starts without one."""
-    if not looks_like_json(raw):
-        fields = row(raw)
-        return fields if isinstance(fields, Unusable) else _register(fields, zone)
-    body = json_object(raw)
-    if isinstance(body, Unusable):
-        return body
-    if "verb" in body:
-        found = from_body(body)
-        return found if isinstance(found, Unusable) else _statement(found)
+    return read_form(raw, lambda fields: _register(fields, zone), _statement, lambda _: _swipe(raw))
+
+
+def _swipe(raw: bytes) -> Outcome:
     try:
         swipe = Swipe.model_validate_json(raw)
     except ValidationError as error:
         return Unusable(why(error))
     at = swipe.at.timestamp()
-    event = f"{swipe.card}\0{swipe.reader}\0{at // 1:.0f}"
+    event = digest("swipe", swipe.card, swipe.reader, at // 1)
     return Seen(swipe.card, "tap_in", at, event, venue=f"reader:{swipe.reader}", taken_back=swipe.taken_back)
 
 
@@ -49,8 +45,7 @@ def _register(fields: Mapping[str, str], zone: ZoneInfo) -> Outcome:
             return Unusable(f"{name}: missing")
     at = moment(fields["START_TIME"], zone, "START_TIME")
     if isinstance(at, Unusable):
-        # Files have been seen with day and month exchanged: impossible from the 13th on, and wrong before it.
-        return Unusable(f"{at.reason}; if days and months are exchanged, all rows of the file are suspect")
+        return at
     if fields["EVENT_ATTENDED"] not in {"0", "1"}:
         return Unusable("EVENT_ATTENDED: neither 0 nor 1")
     if fields["EVENT_ATTENDED"] == "0":
@@ -69,4 +64,4 @@ def _statement(found: Statement) -> Outcome:
 
 
 def _attendance(student: str, event: str, at: float) -> Outcome:
-    return Seen(student, "tap_in", at, f"{student}\0{event}", attended=event)
+    return Seen(student, "tap_in", at, digest("register", student, event), attended=event)

@@ -7,7 +7,7 @@ actor's account, mailbox or its hash, extensions in the activity or in the conte
 from typing import Any, NamedTuple
 
 from streams.sources import Unusable
-from streams.sources.reading import digest, instant, json_object
+from streams.sources.reading import digest, instant
 
 
 class Statement(NamedTuple):
@@ -21,12 +21,6 @@ class Statement(NamedTuple):
     at: float
     extensions: dict[str, Any]
     body: dict[str, Any]
-
-
-def statement(raw: bytes) -> Statement | Unusable:
-    """Read one statement; a time stamp is wanted, or else when it was stored."""
-    body = json_object(raw)
-    return body if isinstance(body, Unusable) else from_body(body)
 
 
 def from_body(body: dict[str, Any]) -> Statement | Unusable:

@@ -8,7 +8,7 @@ the same attendance. No name, topic or telephone number leaves this adapter.
 from typing import Any
 
 from streams.sources import NotForUs, Outcome, Seen, Unusable
-from streams.sources.reading import identifier, instant, json_object
+from streams.sources.reading import digest, identifier, instant, json_object
 from streams.sources.xapi import within
 
 _JOINED = frozenset({"meeting.participant_joined", "webinar.participant_joined"})
@@ -49,7 +49,7 @@ def _joined(body: dict[str, Any]) -> Outcome:
         return at
     # The name of the event is no part of it: who joins a webinar may be told under either name.
     who = _first(participant, "participant_uuid", "user_id", "participant_user_id", "id") or person
-    return Seen(person, "zoom", at, f"{occurrence}\0{who}\0{at:.3f}", venue=f"zoom:{number}")
+    return Seen(person, "zoom", at, digest(occurrence, who, f"{at:.3f}"), venue=f"zoom:{number}")
 
 
 def _person(participant: Any) -> str | None:

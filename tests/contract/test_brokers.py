@@ -223,47 +223,44 @@ async def test_whoever_asks_by_time_never_waits_for_less(settings: Settings, pro
         assert (await known.at([tp], time.time() + 1))[tp] == 3
 
 
+@asynccontextmanager
+async def member(settings: Settings, group: Any, tp: TopicPartition) -> AsyncIterator[AIOKafkaConsumer]:
+    """Give a consumer of a group that has a partition."""
+    kafka = consumer(settings, "member", group_id=settings.group(group))
+    await kafka.start()
+    try:
+        kafka.assign([tp])
+        yield kafka
+    finally:
+        await kafka.stop()
+
+
 async def test_what_a_group_has_committed_is_seen_from_outside(settings: Settings, producer: Producer) -> None:
     await create_topics(settings)
     tp = TopicPartition(settings.topics.days.name, 0)
     await producer.deliver(tp.topic, 0, values(9))
-    kafka = consumer(settings, "member", group_id=settings.group("readmodel"))
-    await kafka.start()
-    try:
-        kafka.assign([tp])
+    async with member(settings, "readmodel", tp) as kafka:
         await kafka.commit({tp: 5})
         async with offsets(settings) as known:
             both = await known.partitions([tp.topic])
             assert await known.committed(settings.group("readmodel"), both) == {tp: 5}
             assert await known.committed(settings.group("roster"), both) == {}
-    finally:
-        await kafka.stop()
 
 
 async def test_a_note_is_kept_beside_a_committed_offset(settings: Settings) -> None:
     await create_topics(settings)
     tp = TopicPartition(settings.topics.unmatched.name, 0)
-    kafka = consumer(settings, "member", group_id=settings.group("waiting-room"))
-    await kafka.start()
-    try:
-        kafka.assign([tp])
+    async with member(settings, "waiting-room", tp) as kafka:
         await kafka.commit({tp: (5, "9")})
         found = await kafka._coordinator.fetch_committed_offsets([tp])
         assert (found[tp].offset, found[tp].metadata) == (5, "9")
-    finally:
-        await kafka.stop()
 
 
 async def test_a_group_can_be_asked_by_the_admin_api(settings: Settings) -> None:
     await create_topics(settings)
     tp = TopicPartition(settings.topics.days.name, 0)
-    kafka = consumer(settings, "member", group_id=settings.group("readmodel"))
-    await kafka.start()
-    try:
-        kafka.assign([tp])
+    async with member(settings, "readmodel", tp) as kafka:
         await kafka.commit({tp: 5})
-    finally:
-        await kafka.stop()
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap)
     await admin.start()
     try:

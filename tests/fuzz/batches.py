@@ -1,7 +1,7 @@
 """Record batches off the wire: compressed in every way, changed under a right checksum, bombs among them."""
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -19,8 +19,8 @@ _HEADER = 61
 _CRC_AT = 17
 
 
-def batch(codec: int, values: list[bytes], headers: list[Any] | None = None) -> bytes:
-    """Return a record batch as a producer would send it."""
+def built(codec: int, records: Iterable[tuple[int, int, bytes | None, bytes | None, list[Any]]]) -> bytes:
+    """Return a record batch as a producer would send it: offset, time stamp, key, value and headers a record."""
     builder = DefaultRecordBatchBuilder(
         magic=2,
         compression_type=codec,
@@ -30,9 +30,14 @@ def batch(codec: int, values: list[bytes], headers: list[Any] | None = None) -> 
         base_sequence=-1,
         batch_size=1 << 30,
     )
-    for offset, value in enumerate(values):
-        builder.append(offset, timestamp=1_790_000_000_000, key=b"k", value=value, headers=headers or [])
+    for offset, timestamp, key, value, headers in records:
+        builder.append(offset, timestamp=timestamp, key=key, value=value, headers=headers)
     return bytes(builder.build())
+
+
+def batch(codec: int, values: list[bytes], headers: list[Any] | None = None) -> bytes:
+    """Return a batch of these values, all with one key and time stamp."""
+    return built(codec, ((n, 1_790_000_000_000, b"k", value, headers or []) for n, value in enumerate(values)))
 
 
 def checked(raw: bytes) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import orjson
 
-from leap.views import UnreadableError, put_together
+from leap.views import Stored, UnreadableError, put_together
 from schemas.redis_keys import Keys
 from sinks.rebuild import _is_day, _number, _versions, _words
 from sinks.store import _PROGRESS, Store
@@ -83,7 +83,7 @@ def _view(rng: random.Random) -> bool:
     _is_day(next(iter(days)))
     _words(head.get("department", "").encode())
     try:
-        view = put_together("s1", head, rating, days, alerts, closed)
+        view = put_together(Stored("s1", head, rating, days, alerts, closed))
     except UnreadableError as error:
         assert_silent(str(error))
         return False

@@ -44,6 +44,7 @@ from streams.admin import Offsets, admin, create_topics
 from streams.producer import Producer
 from streams.reader import consumer, read_to_end
 from streams.settings import Settings
+from tests.fuzz.mutation import record
 from tests.integration.harness import redis_users
 from windows.civil import CivilDays
 from windows.scoring import Rules
@@ -466,16 +467,8 @@ async def test_records_in_any_order_and_any_number_of_times_lead_to_the_same(
     await redis_client.aclose()
 
 
-class Record(NamedTuple):
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-    timestamp: int
-
-
-def as_records(messages: list[Message]) -> list[Record]:
-    return [Record(offset, *message, 1_790_000_000_000) for offset, message in enumerate(messages)]
+def as_records(messages: list[Message]) -> list[Any]:
+    return [record(offset, *message, 1_790_000_000_000) for offset, message in enumerate(messages)]
 
 
 async def test_an_older_version_never_overwrites_a_newer_one(settings: Settings, client: Redis) -> None:

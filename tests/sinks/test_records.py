@@ -1,6 +1,6 @@
 """Records of engagement's topics, as the read model understands them."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import orjson
@@ -25,21 +25,14 @@ from schemas.state import (
 from schemas.topics import Topics
 from schemas.version import version
 from sinks.records import STAGE, Batch, Reader
+from tests.fuzz.mutation import record
 
 WINDOW, LONGEST, ANCHOR = 7, 14, 20_731  # 2026-10-05
 TOPICS = Topics()
 
 
-class Record(NamedTuple):
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-    timestamp: int
-
-
-def read(topic: str, *records: tuple[bytes | None, bytes | None, Headers], partition: int = 0) -> Batch:
-    made = [Record(offset, *record, 1000) for offset, record in enumerate(records)]
+def read(topic: str, *messages: tuple[bytes | None, bytes | None, Headers], partition: int = 0) -> Batch:
+    made = [record(offset, *message, 1000) for offset, message in enumerate(messages)]
     return Reader(TOPICS).read([(TopicPartition(topic, partition), made)])
 
 

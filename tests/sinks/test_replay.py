@@ -45,6 +45,8 @@ def test_what_our_own_roles_wrote_cannot_and_the_record_it_was_made_of_is_named(
     assert "leap.source.events-0/17" in str(refusal(of_log, TOPICS, 10))
     assert "do not say" in str(refusal(origin("leap.student-log", []), TOPICS, 10))
     assert "our own roles" in str(refusal(origin("leap.days", []), TOPICS, 10))
+    assert "leap identities load" in str(refusal(origin("leap.identities", []), TOPICS, 10))
+    assert "leap timetable load" in str(refusal(origin("leap.timetable", []), TOPICS, 10))
     assert "LEAP_SOURCES" in str(refusal(origin("leap.source.oulad", []), TOPICS, 10))
     assert "our own roles" in str(refusal(origin("somebody.elses", []), TOPICS, 10))
 

@@ -1,14 +1,14 @@
 """Records read in columns are those that aiokafka reads one by one."""
 
+from itertools import accumulate
 from typing import Any
 
 import pytest
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.records import joined
-from tests.fuzz.batches import CODECS, batch, checked, columns, fields, read_alike, unpacked
+from tests.fuzz.batches import CODECS, batch, built, checked, columns, fields, read_alike, unpacked
 
 MAYBE = st.none() | st.binary(max_size=300)
 RECORDS = st.lists(
@@ -23,28 +23,18 @@ RECORDS = st.lists(
 )
 
 
-def built(codec: int, records: list[Any]) -> bytes:
-    builder = DefaultRecordBatchBuilder(
-        magic=2,
-        compression_type=codec,
-        is_transactional=0,
-        producer_id=-1,
-        producer_epoch=-1,
-        base_sequence=-1,
-        batch_size=1 << 20,
-    )
-    offset = -1
-    for step, timestamp, key, value, headers in records:
-        offset += step
-        builder.append(offset, timestamp=timestamp, key=key, value=value, headers=headers)
-    return bytes(builder.build())
+def spread(codec: int, records: list[Any]) -> bytes:
+    """Return a batch of them, each so many offsets behind the one before."""
+    offsets = accumulate((step for step, *_ in records), initial=-1)
+    next(offsets)
+    return built(codec, ((offset, *rest) for offset, (_, *rest) in zip(offsets, records, strict=True)))
 
 
 @settings(deadline=None)
 @given(RECORDS, st.sampled_from(list(CODECS.values())), st.booleans())
 def test_both_ways_of_reading_agree(records: list[Any], codec: int, appended: bool) -> None:
     """Null and empty keys and values, gaps, time stamps of the sender and of the broker, headers without value."""
-    raw = built(codec, records)
+    raw = spread(codec, records)
     if appended:
         raw = checked(raw[:21] + bytes([raw[21], raw[22] | 0x08]) + raw[23:])
 

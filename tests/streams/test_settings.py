@@ -62,6 +62,12 @@ def test_a_secret_that_cannot_be_had_is_named_with_the_reason(name: str, tmp_pat
     assert "set one of them" in refusal(**{name: "s3cret", f"{name}_file": empty})
 
 
+@pytest.mark.parametrize("form", ["%d.%Q.%y", "%d %d", "%"])
+def test_a_form_that_no_date_has_is_refused(form: str) -> None:
+    assert "not a form of dates" in refusal(moodle_dates=form)
+    assert Settings(moodle_dates="%d.%m.%Y %H:%M 100%%").moodle_dates
+
+
 def test_a_password_in_the_url_of_redis_is_taken_out_of_it() -> None:
     settings = Settings(redis="rediss://leap-writer:s3cr%40t@redis:6379/3")
 

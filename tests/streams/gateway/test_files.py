@@ -25,7 +25,7 @@ async def test_each_row_becomes_a_record_with_its_header_and_its_ordinal(
     answer = await client.post("/files/taps", content=FILE, headers=bearer("taps") | KIND)
 
     assert answer.status_code == 200, answer.text
-    assert answer.json() == {"source": "taps", "accepted": 4, "rejected": 0, "reasons": []}
+    assert answer.json() == {"source": "taps", "accepted": 4, "rejected": 0, "reasons": [], "warnings": []}
     records = kafka_of_the_gateway.records["leap.source.taps"]
     assert [value for _, value, _ in records] == [HEADER + b"\n" + row for row in ROWS]
     assert [dict(headers)[ORDINAL] for _, _, headers in records] == [b"0", b"0", b"1", b"0"]
@@ -55,6 +55,8 @@ async def test_a_row_that_its_source_cannot_use_is_named_and_stored_for_the_dead
     lines = ATTENDANCE.splitlines()
     assert wrong == sorted(set(wrong))
     assert all(re.match(r"START_TIME: ", row["reason"]) for row in report["reasons"])
+    (warning,) = report["warnings"]
+    assert warning.startswith("10 rows have dates that cannot be; the others may have day and month exchanged")
     assert kafka_of_the_gateway.values("tap-ins") == [lines[0] + b"\n" + line for line in lines[1:]]
 
 

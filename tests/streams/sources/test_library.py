@@ -11,6 +11,7 @@ import pytest
 from streams.sources import NotForUs, Options, Outcome, Seen, Unusable
 from streams.sources.library import read as read_loan
 from streams.sources.registry import sources
+from tests.streams.sources import records
 
 DATA = Path(__file__).parents[2] / "data"
 LONDON = ZoneInfo("Europe/London")
@@ -36,9 +37,7 @@ def body(**changes: Any) -> dict[str, Any]:
 
 
 def seen(record: dict[str, Any]) -> Seen:
-    found = read(json.dumps(record).encode())
-    assert isinstance(found, Seen), found
-    return found
+    return records.seen(read(json.dumps(record).encode()))
 
 
 def rows() -> list[bytes]:

@@ -21,7 +21,11 @@ EXAMPLES = [
 
 @pytest.mark.parametrize(("name", "example"), EXAMPLES)
 def test_an_example_is_an_activity(name: str, example: str) -> None:
-    assert isinstance(sources(Options())[name].read(example.encode()), Seen)
+    """Who it was stands in the person's key, and not in what makes it one event."""
+    found = sources(Options())[name].read(example.encode())
+
+    assert isinstance(found, Seen)
+    assert found.person not in found.event
 
 
 @pytest.mark.parametrize("name", NAMES)

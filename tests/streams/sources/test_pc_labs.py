@@ -12,6 +12,7 @@ import pytest
 from streams.sources import NotForUs, Options, Outcome, Seen, Unusable
 from streams.sources.pc_labs import read as read_event
 from streams.sources.registry import sources
+from tests.streams.sources.records import seen
 
 NAMESPACE = ' xmlns="http://schemas.microsoft.com/win/2004/08/events/event"'
 NINE = datetime(2026, 10, 5, 9, tzinfo=UTC).timestamp()
@@ -91,11 +92,6 @@ def nxlog(**changes: Any) -> dict[str, Any]:
         "LogonType": 2,
         **changes,
     }
-
-
-def seen(found: Outcome) -> Seen:
-    assert isinstance(found, Seen), found
-    return found
 
 
 FORMS = {

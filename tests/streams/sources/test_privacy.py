@@ -16,7 +16,9 @@ DATA = Path(__file__).parents[2] / "data" / "jisc"
 HUB = [path.name for path in sorted(DATA.iterdir()) if path.name != "LICENSE"]
 GIVEN = [
     *(("hub", name) for name in HUB),
+    ("library", "borrowed.tsv"),
     ("listen-again", "video.tsv"),
+    ("tap-ins", "attendance.tsv"),
     *(("reading-lists", name) for name in HUB if name.startswith("readinglist")),
 ]
 PRIVATE = frozenset(

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from streams.sources import Unusable
-from streams.sources.reading import digest, identifier, json_object, looks_like_json, moment, row
+from streams.sources.reading import digest, identifier, instant, json_object, local, looks_like_json, moment, row
 
 LONDON = ZoneInfo("Europe/London")
 
@@ -37,6 +37,29 @@ def test_what_is_no_date_or_time_says_where(text: Any) -> None:
 
     assert isinstance(found, Unusable)
     assert found.reason.startswith("PLACE: ")
+
+
+@pytest.mark.parametrize(
+    ("found", "exchanged"),
+    [
+        (moment("2026-13-01", LONDON, "x"), True),
+        (moment("20261301T0900", LONDON, "x"), True),
+        (moment("2026-13-01T09:00", LONDON, "x"), True),
+        (moment("2026-13-13", LONDON, "x"), False),
+        (moment("2026-02-29", LONDON, "x"), False),
+        (moment("2026-13-01T25:00", LONDON, "x"), False),
+        (instant("2026-13-01T09:00:00Z", "x"), True),
+        (instant("2026-12-01T09:00:00", "x"), False),
+        (local("5/13/26 100%", "%d/%m/%y 100%%", LONDON, "x"), True),
+        (local("29/2/26 100%", "%d/%m/%y 100%%", LONDON, "x"), False),
+    ],
+)
+def test_a_date_that_is_one_with_day_and_month_exchanged_is_told_and_not_guessed(
+    found: float | Unusable, exchanged: bool
+) -> None:
+    assert isinstance(found, Unusable)
+    assert found.exchanged == exchanged
+    assert ("exchanged" in found.reason) == exchanged
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from streams.sources import NotForUs, Outcome, Seen, Unusable
 from streams.sources.reading_lists import read as read_view
+from tests.streams.sources.records import seen, tsv
 
 DATA = Path(__file__).parents[2] / "data" / "jisc"
 STAFF = NotForUs("staff")
@@ -32,8 +33,7 @@ def view(**changes: str) -> Outcome:
         "TIMESTAMP": "2026-07-01 16:53",
         "ACTIVITY_TYPE": "list.item.view",
     }
-    row |= changes
-    return read("\t".join(row).encode() + b"\n" + "\t".join(row.values()).encode() + b"\n")
+    return read(tsv(row | changes))
 
 
 def statement(kind: Any = "http://jisc.ac.uk/reading-list", **changes: Any) -> Outcome:
@@ -45,11 +45,6 @@ def statement(kind: Any = "http://jisc.ac.uk/reading-list", **changes: Any) -> O
         "timestamp": "2026-07-01T15:53:00Z",
     }
     return read(json.dumps(made | changes).encode())
-
-
-def seen(found: Outcome) -> Seen:
-    assert isinstance(found, Seen), found
-    return found
 
 
 @pytest.mark.parametrize(
@@ -111,7 +106,7 @@ def test_a_row_without_what_is_needed_says_so(name: str) -> None:
     assert view(**{name: ""}) == Unusable(f"{name}: missing")
 
 
-@pytest.mark.parametrize("time", ["22/02/2019 16:53", "02/22/2019 16:53", "2019-13-01 16:53", "16:53"])
+@pytest.mark.parametrize("time", ["22/02/2019 16:53", "02/22/2019 16:53", "2019-13-13 16:53", "16:53"])
 def test_the_order_of_day_and_month_is_not_guessed(time: str) -> None:
     assert view(TIMESTAMP=time) == Unusable("TIMESTAMP: not a date or time in ISO 8601")
 

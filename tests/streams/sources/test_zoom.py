@@ -9,6 +9,7 @@ import pytest
 
 from streams.sources import NotForUs, Seen, Unusable
 from streams.sources.zoom import read
+from tests.streams.sources import records
 
 SAMPLES = Path(__file__).parents[2] / "data" / "zoom"
 JOINED_AT = datetime(2021, 7, 13, 21, 44, 51, tzinfo=UTC).timestamp()
@@ -33,9 +34,7 @@ def joined(meeting: dict[str, Any] | None = None, **participant: Any) -> dict[st
 
 
 def seen(body: dict[str, Any]) -> Seen:
-    found = read(json.dumps(body).encode())
-    assert isinstance(found, Seen), found
-    return found
+    return records.seen(read(json.dumps(body).encode()))
 
 
 @pytest.mark.parametrize("kind", ["meeting", "webinar"])
