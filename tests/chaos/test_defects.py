@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import run as chaos
-from tests.chaos.faults import Fault, at_point
+from tests.chaos.faults import FAULTS, Fault, at_point
 
 pytestmark = pytest.mark.timeout(400)
 
 NOTHING = None
+NAMED = {fault.name: fault for fault in FAULTS}
 CASES: dict[str, list[Fault | None]] = {
     "acknowledge-before-the-changelog": [at_point("engagement", "after-outputs", "kill", nth=1)] * 4,
     # Of the rows only: with the once-keys the batch would be told to be a repeat of itself.
@@ -24,6 +25,8 @@ CASES: dict[str, list[Fault | None]] = {
         at_point("engagement", "in-changelog", "stop", nth=1, part=0.1, seconds=12),
     ],
     "a-close-that-skips-rows": [],
+    "answered-before-kafka-has-it": [at_point("gateway", "before-put", "kill", nth=1)] * 2,
+    "what-waited-without-its-once-key": [NAMED["intake: kill -9 in a sweep of the waiting room"]] * 2,
 }
 """Each defect with the faults that bring it to light, a share of the workload each."""
 
