@@ -10,14 +10,14 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.table import Table
 
-from leap.connect import reach_kafka
+from leap.connect import producing, reach_kafka
 from leap.errors import CHECK_FAILED, OK, UNREACHABLE, CommandError
 from leap.options import Where
 from leap.sending import send
 from leap.terminal import err, out, print_json, progress
 from schemas.rows import ordinal
 from streams.intake import LARGEST
-from streams.producer import DeliveryError, Message, Producer
+from streams.producer import DeliveryError, Message
 from streams.rows import FileError, Form, Ordinals, Row, rows
 from streams.settings import Settings
 from streams.sources import Adapter, NotForUs, Options, Outcome, Seen, Unusable
@@ -143,17 +143,14 @@ class Report:
 async def _send(messages: Iterator[Message], settings: Settings, source: str) -> int:
     topic = settings.topics.source(source)
     await reach_kafka(settings, only=topic)  # a source owner sees no other topic
-    producer = Producer(settings, "ingest")
-    await producer.start()
     sent = 0
-    try:
-        async for number in send(producer, topic.name, messages, lambda _: None):
-            sent = number
-    except DeliveryError as error:
-        msg = f"Kafka at {settings.kafka} did not take a batch after {sent:,} rows ({error}). Run it again."
-        raise CommandError(msg, UNREACHABLE) from error
-    finally:
-        await producer.stop()
+    async with producing(settings, "ingest") as producer:
+        try:
+            async for number in send(producer, topic.name, messages, lambda _: None):
+                sent = number
+        except DeliveryError as error:
+            msg = f"Kafka at {settings.kafka} did not take a batch after {sent:,} rows ({error}). Run it again."
+            raise CommandError(msg, UNREACHABLE) from error
     return sent
 
 
