@@ -216,8 +216,10 @@ def sending(fault: Fault, role: str) -> None:
 
     async def move_with_faults(self: Any, *where: Any) -> None:
         token = sweeping.set(True)
-        await move(self, *where)
-        sweeping.reset(token)
+        try:
+            await move(self, *where)
+        finally:
+            sweeping.reset(token)
 
     handler.handle = handle_with_faults
     producer.Producer.send = send_with_faults  # type: ignore[method-assign]
