@@ -531,6 +531,10 @@ class Installation:
             "roster": [self.topics.students.name],
             "intake": [topic.name for topic in self.topics.sources.values()],
             "engagement": [self.topics.student_log.name],
+            "readmodel": [
+                topic.name
+                for topic in (self.topics.engagement, self.topics.days, self.topics.ratings, self.topics.alerts)
+            ],
         }[role]
         partitions = await self.offsets.partitions(names)
         ends = await self.offsets.ends(partitions)
