@@ -8,6 +8,7 @@ from aiokafka.errors import KafkaError
 
 from leap import __version__
 from leap.worker import ConfigError, UnreachableError, reach
+from schemas.policy import PolicyError
 from streams import event_loop, metrics
 from streams.admin import TopicsError
 from streams.connection import RefusedError, reason
@@ -15,8 +16,7 @@ from streams.gateway.credentials import CredentialsError, read
 from streams.gateway.server import listen, serve
 from streams.role import EXIT_CONFIG, EXIT_UNAVAILABLE, Health, Probes
 from streams.settings import Settings
-from streams.sources import Options
-from streams.sources.registry import sources as adapters
+from streams.sources.registry import installed
 
 logger = logging.getLogger(__name__)
 
@@ -30,12 +30,13 @@ def run(settings: Settings) -> int:
         return _failed("LEAP_GATEWAY_CREDENTIALS is not set; see docs/gateway.md", EXIT_CONFIG)
     try:
         credentials = read(settings.gateway_credentials, settings.sources)
+        adapters = installed(settings)
         probes = Probes(health, settings.metrics_host, settings.metrics_port)
         logger.info("gateway: metrics and probes on port %d", probes.port)
         asyncio.run(reach(settings, "gateway"))
         with listen(settings) as listener:
-            asyncio.run(serve(settings, credentials, adapters(Options()), listener, health, __version__))
-    except (CredentialsError, TopicsError, ConfigError, RefusedError, OSError) as error:
+            asyncio.run(serve(settings, credentials, adapters, listener, health, __version__))
+    except (CredentialsError, PolicyError, TopicsError, ConfigError, RefusedError, OSError) as error:
         return _failed(str(error), EXIT_CONFIG)
     except UnreachableError as error:
         return _failed(str(error), EXIT_UNAVAILABLE)

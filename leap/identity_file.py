@@ -1,12 +1,11 @@
 """A directory's file of identities: CSV with the columns source, key, student, from and to."""
 
-import csv
 from collections.abc import Container, Iterator
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
-from leap.errors import CommandError
+from leap.csv_file import Bad, rows
 from schemas.identities import IdentityError, check_days, check_student
 
 COLUMNS = ("source", "key", "student", "from", "to")
@@ -23,45 +22,18 @@ class Line(NamedTuple):
     last: date | None
 
 
-class Bad(NamedTuple):
-    """A line that cannot be used, by its number in the file; the reason quotes nothing of it."""
-
-    number: int
-    reason: str
-
-
 def read(file: Path, sources: Container[str]) -> Iterator[Line | Bad]:
     """Yield the lines of a file. ``sources``: those that give keys of their own.
 
     Raises:
         CommandError: it is no such file; the message has the place.
     """
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as opened:
-            rows = csv.reader(opened, strict=True)
-            header = tuple(name.strip().lower() for name in next(rows, ()))
-            if header != COLUMNS:
-                raise CommandError(f"{file}: the first line must be: {','.join(COLUMNS)}")
-            while True:
-                try:
-                    row = next(rows)
-                except StopIteration:
-                    return
-                except csv.Error as error:
-                    yield Bad(rows.line_num, f"not CSV: {error}")
-                    continue
-                if row:
-                    yield _line(rows.line_num, row, sources)
-    except OSError as error:
-        raise CommandError(f"{file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise CommandError(f"{file}: not UTF-8") from error
+    for row in rows(file, COLUMNS):
+        yield row if isinstance(row, Bad) else _line(row.number, row.fields, sources)
 
 
-def _line(number: int, row: list[str], sources: Container[str]) -> Line | Bad:
-    if len(row) != len(COLUMNS):
-        return Bad(number, f"{len(row)} columns, not {len(COLUMNS)}")
-    source, key, student, first, last = (field.strip() for field in row)
+def _line(number: int, fields: list[str], sources: Container[str]) -> Line | Bad:
+    source, key, student, first, last = fields
     if source not in sources:
         return Bad(number, "source: none of those that give keys of their own (LEAP_SOURCES)")
     if not key:

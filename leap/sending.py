@@ -1,12 +1,47 @@
-"""Sending a file's records to a source topic."""
+"""Sending what stands in a file: to a source topic in any order, or to the partitions of its keys."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
 
-from streams.producer import Message, Producer, Sent, delivered
+from leap.errors import UNREACHABLE, CommandError
+from streams.intake import partition_of
+from streams.producer import DeliveryError, Message, Producer, Sent, delivered
+from streams.settings import Settings
 
 _BATCH = 2_000
 _BATCH_BYTES = 4 * 1024 * 1024
+
+
+@asynccontextmanager
+async def sending(settings: Settings, name: str, done: Callable[[], str]) -> AsyncIterator[Producer]:
+    """Give a producer. ``done`` says what the broker has by now, for whoever must run the command again.
+
+    Raises:
+        CommandError: the broker did not take a batch.
+    """
+    producer = Producer(settings, name)
+    await producer.start()
+    try:
+        yield producer
+    except DeliveryError as error:
+        msg = f"Kafka at {settings.kafka} did not take a batch after {done()} ({error}). Run it again."
+        raise CommandError(msg, UNREACHABLE) from error
+    finally:
+        await producer.stop()
+
+
+async def deliver(producer: Producer, topic: str, messages: Iterable[Message]) -> None:
+    """Send messages to the partitions of their keys and wait until the broker has them all.
+
+    Raises:
+        DeliveryError: at least one was not taken.
+    """
+    partitions = await producer.partitions(topic)
+    by_partition: defaultdict[int, list[Message]] = defaultdict(list)
+    for message in messages:
+        by_partition[partition_of(message[0] or b"", partitions)].append(message)
+    await delivered([s for number, some in by_partition.items() for s in await producer.send(topic, number, some)])
 
 
 async def send(

@@ -40,7 +40,7 @@ from streams.role import (
 from streams.roster_view import RosterView
 from streams.settings import Process, Role, Settings
 from streams.sources import Options
-from streams.sources.registry import options_of
+from streams.sources.registry import keyed, options_of
 from streams.sources.registry import sources as adapters
 from streams.timetable_view import TimetableView
 from streams.waiting_room import WaitingRoom
@@ -102,7 +102,7 @@ def _check(role: Role, settings: Settings, policies: PolicySet) -> None:
         if unknown:
             msg = f"LEAP_SOURCES: no adapter for {', '.join(unknown)}; there are {', '.join(sorted(known))}"
             raise ConfigError(msg)
-        nameless = [name for name in settings.sources if not known[name].knows_students]
+        nameless = keyed(settings.sources)
         if nameless and settings.identity_key is None:
             msg = f"LEAP_IDENTITY_KEY is not set: intake needs it to find the students of {', '.join(nameless)}"
             raise ConfigError(msg)
@@ -176,13 +176,12 @@ async def _intake(
     """Return the handler of intake; with identities, timetable, waiting room where sources have keys of their own."""
     roster = RosterView(settings)
     await roster.start()
-    options = options_of(settings, policies.zone)
-    known = adapters(options)
-    if all(known[name].knows_students for name in settings.sources):
+    if not keyed(settings.sources):
         return Intake(settings, producer, letters, roster)
     identities, timetable = IdentityView(settings, CivilDays(policies.zone)), TimetableView(settings)
     await identities.start(health.progress)
     await timetable.start()
+    options = options_of(settings, policies.zone)
     intake = Intake(settings, producer, letters, roster, identities, timetable.timetable, options)
     _for_ever(identities.follow(), "intake: identities")
     _for_ever(timetable.follow(), "intake: timetable")

@@ -20,13 +20,13 @@ from rich.text import Text
 from leap.connect import reach_kafka
 from leap.errors import CHECK_FAILED, CONFIG, OK, UNREACHABLE, CommandError
 from leap.options import Where
+from leap.sending import sending
 from leap.terminal import err, out, print_json, progress
 from schemas.cloudevents import iso
 from schemas.dead_letters import Origin
 from sinks import replay as sink
 from sinks.replay import Found, Letter, Wanted
 from streams.connection import reason as why
-from streams.producer import DeliveryError, Producer
 from streams.reader import StalledError, consumer
 from streams.settings import Settings
 
@@ -269,17 +269,10 @@ async def _replay(
 async def _send(kafka: AIOKafkaConsumer, settings: Settings, chosen: list[Letter], shown: Progress) -> int:
     if not chosen:
         return 0
-    producer = Producer(settings, "dead-letters")
-    await producer.start()
     sent = 0
-    try:
+    async with sending(settings, "dead-letters", lambda: f"{sent:,} letters") as producer:
         async for number in sink.send_again(kafka, producer, settings, chosen, _told(shown, "send again")):
             sent = number
-    except DeliveryError as error:
-        msg = f"Kafka at {settings.kafka} did not take a batch after {sent:,} letters ({error}). Run it again."
-        raise CommandError(msg, UNREACHABLE) from error
-    finally:
-        await producer.stop()
     return sent
 
 

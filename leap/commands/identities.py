@@ -2,53 +2,34 @@
 
 import asyncio
 import time
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections import Counter
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from rich.progress import Progress
 
 from leap.claims import Claims
 from leap.connect import reach_kafka
-from leap.errors import CHECK_FAILED, CONFIG, OK, UNREACHABLE, CommandError
-from leap.identity_file import Bad, Line, read
+from leap.csv_file import Bad, Report
+from leap.errors import CONFIG, CommandError
+from leap.identity_file import Line, read
 from leap.options import Where
-from leap.terminal import err, lines_in, out, print_json, progress
+from leap.sending import deliver, sending
+from leap.terminal import lines_in, progress
 from schemas import identities as schema
 from schemas.identities import IdentityError
 from streams.admin import Offsets
 from streams.identities import hold
-from streams.intake import partition_of
-from streams.producer import DeliveryError, Message, Producer, delivered
+from streams.producer import Message, Producer
 from streams.reader import consumer, read_to_end
 from streams.settings import Settings
-from streams.sources import Options
-from streams.sources.registry import sources
+from streams.sources.registry import keyed
 
 _NOWHERE = Where()
 _BATCH = 2_000
-_SHOWN = 20
 
 Action = Literal["load", "withdraw"]
-
-
-@dataclass
-class Report:
-    """What became of a file's lines."""
-
-    file: str
-    lines: int = 0
-    written: int = 0
-    withdrawn: int = 0
-    unchanged: int = 0
-    bad: list[Bad] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what ``--json`` prints."""
-        return {**asdict(self), "bad": [line._asdict() for line in self.bad]}
 
 
 def identities(action: Action, file: Path, *, json: bool = False, where: Where = _NOWHERE) -> int:
@@ -78,41 +59,18 @@ def identities(action: Action, file: Path, *, json: bool = False, where: Where =
         raise CommandError("LEAP_IDENTITY_KEY is not set: keys are only ever sent as hashes under it", CONFIG)
     if not file.is_file():
         raise CommandError(f"{file}: no such file")
-    report = asyncio.run(_run(action, file, settings))
-    if json:
-        print_json(report.as_json())
-    else:
-        _print(report)
-    return CHECK_FAILED if report.bad else OK
-
-
-def _print(report: Report) -> None:
-    out.print(
-        f"{report.lines:,} lines: {report.written:,} written, {report.withdrawn:,} withdrawn, "
-        f"{report.unchanged:,} stood already, {len(report.bad):,} not taken"
-    )
-    for line in report.bad[:_SHOWN]:
-        err.print(f"[red]line {line.number}:[/] {line.reason}", soft_wrap=True)
-    if len(report.bad) > _SHOWN:
-        err.print(f"and {len(report.bad) - _SHOWN:,} more: --json names them all")
+    return asyncio.run(_run(action, file, settings)).show(json=json)
 
 
 async def _run(action: Action, file: Path, settings: Settings) -> Report:
     # Whoever loads identities sees no other topic.
     await reach_kafka(settings, only=settings.topics.identities)
     claims = Claims(settings, time.time())
-    producer = Producer(settings, "identities")
-    report = Report(str(file))
-    await producer.start()
-    try:
+    report = Report(file, Counter(written=0, withdrawn=0, unchanged=0))
+    async with sending(settings, "identities", lambda: f"{report.lines:,} lines") as producer:
         with progress(unit="lines") as shown:
             await _read_standing(settings, claims, shown)
-            await _send(action, file, settings, claims, producer, report, shown)
-    except DeliveryError as error:
-        msg = f"Kafka at {settings.kafka} did not take a batch after {report.lines:,} lines ({error}). Run it again."
-        raise CommandError(msg, UNREACHABLE) from error
-    finally:
-        await producer.stop()
+            await _send(action, settings, claims, producer, report, shown)
     return report
 
 
@@ -138,20 +96,11 @@ async def _read_standing(settings: Settings, claims: Claims, shown: Progress) ->
 
 
 async def _send(
-    action: Action,
-    file: Path,
-    settings: Settings,
-    claims: Claims,
-    producer: Producer,
-    report: Report,
-    shown: Progress,
+    action: Action, settings: Settings, claims: Claims, producer: Producer, report: Report, shown: Progress
 ) -> None:
-    topic = settings.topics.identities.name
-    partitions = await producer.partitions(topic)
     change_of = claims.load if action == "load" else claims.withdraw
-    task = shown.add_task(file.name, total=max(0, lines_in(file) - 1))
-    known = sources(Options())
-    lines = read(file, {name for name in settings.sources if name in known and not known[name].knows_students})
+    task = shown.add_task(report.file.name, total=max(0, lines_in(report.file) - 1))
+    lines = read(report.file, keyed(settings.sources))
     while batch := list(islice(lines, _BATCH)):
         write: list[Message] = []
         withdraw: list[Message] = []
@@ -162,20 +111,11 @@ async def _send(
                 continue
             write += change.write
             withdraw += change.withdraw
-            report.unchanged += not change.write and not change.withdraw
+            report.done["unchanged"] += not change.write and not change.withdraw
         # A claim that moves to another hash is never nowhere.
         for messages in (write, withdraw):
-            await _deliver(producer, topic, partitions, messages)
-        report.written += len(write)
-        report.withdrawn += len(withdraw)
+            await deliver(producer, settings.topics.identities.name, messages)
+        report.done["written"] += len(write)
+        report.done["withdrawn"] += len(withdraw)
         report.lines += len(batch)
         shown.update(task, completed=report.lines)
-
-
-async def _deliver(producer: Producer, topic: str, partitions: int, messages: Sequence[Message]) -> None:
-    by_partition: defaultdict[int, list[Message]] = defaultdict(list)
-    for message in messages:
-        by_partition[partition_of(message[0] or b"", partitions)].append(message)
-    await delivered(
-        [sent for number, some in by_partition.items() for sent in await producer.send(topic, number, some)]
-    )

@@ -11,17 +11,18 @@ from cyclopts import Parameter
 from rich.table import Table
 
 from leap.connect import reach_kafka
-from leap.errors import CHECK_FAILED, OK, UNREACHABLE, CommandError
+from leap.errors import CHECK_FAILED, CONFIG, OK, CommandError
 from leap.options import Where
-from leap.sending import send
+from leap.sending import send, sending
 from leap.terminal import err, out, print_json, progress
+from schemas.policy import PolicyError
 from schemas.rows import ordinal
 from streams.intake import LARGEST
-from streams.producer import DeliveryError, Message, Producer
+from streams.producer import Message
 from streams.rows import FileError, Form, Ordinals, Row, rows
 from streams.settings import Settings
-from streams.sources import Adapter, NotForUs, Options, Outcome, Seen, Unusable
-from streams.sources.registry import sources
+from streams.sources import Adapter, NotForUs, Outcome, Seen, Source, Unusable
+from streams.sources.registry import installed
 
 _NOWHERE = Where()
 _FORMS: dict[str, Form] = {
@@ -66,7 +67,7 @@ def ingest(
         The file to send.
     """
     settings = where.settings()
-    known = sources(Options())
+    known = _sources(settings)
     if source not in settings.sources or source not in known:
         raise CommandError(f"--source {source}: unknown; there are {', '.join(settings.sources)} (LEAP_SOURCES)")
     if not file.is_file():
@@ -94,6 +95,13 @@ def ingest(
         out.print("nothing sent (--dry-run)" if dry_run else f"sent {sent:,} rows of {file.name} to {topic}")
         _print(report)
     return CHECK_FAILED if report.unusable else OK
+
+
+def _sources(settings: Settings) -> dict[str, Source]:
+    try:
+        return installed(settings)
+    except PolicyError as error:
+        raise CommandError(str(error), CONFIG) from error
 
 
 class Report:
@@ -143,17 +151,10 @@ class Report:
 async def _send(messages: Iterator[Message], settings: Settings, source: str) -> int:
     topic = settings.topics.source(source)
     await reach_kafka(settings, only=topic)  # a source owner sees no other topic
-    producer = Producer(settings, "ingest")
-    await producer.start()
     sent = 0
-    try:
+    async with sending(settings, "ingest", lambda: f"{sent:,} rows") as producer:
         async for number in send(producer, topic.name, messages, lambda _: None):
             sent = number
-    except DeliveryError as error:
-        msg = f"Kafka at {settings.kafka} did not take a batch after {sent:,} rows ({error}). Run it again."
-        raise CommandError(msg, UNREACHABLE) from error
-    finally:
-        await producer.stop()
     return sent
 
 

@@ -13,12 +13,12 @@ from rich.progress import Progress
 
 from leap import oulad
 from leap.connect import reach_kafka
-from leap.errors import UNREACHABLE, CommandError
+from leap.errors import CommandError
 from leap.options import Where
-from leap.sending import send
+from leap.sending import send, sending
 from leap.terminal import err, lines_in, out, print_json, progress
 from schemas.cloudevents import recorded_at
-from streams.producer import DeliveryError, Message, Producer
+from streams.producer import Message
 from streams.settings import Settings
 
 _NOWHERE = Where()
@@ -94,18 +94,11 @@ async def _replay(file: Path, source: str, messages: Iterator[Message], settings
     # A source owner sees no other topic.
     await reach_kafka(settings, only=settings.topics.source(source))
     topic = settings.topics.source(source).name
-    producer = Producer(settings, "replay")
-    await producer.start()
     sent = 0
-    try:
+    async with sending(settings, "replay", lambda: f"{sent:,} rows") as producer:
         with progress(unit="rows") as shown:
             async for number in send(producer, topic, messages, _task(shown, file)):
                 sent = number
-    except DeliveryError as error:
-        msg = f"Kafka at {settings.kafka} did not take a batch after {sent:,} rows ({error}). Run it again."
-        raise CommandError(msg, UNREACHABLE) from error
-    finally:
-        await producer.stop()
     return sent
 
 

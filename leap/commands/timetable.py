@@ -1,50 +1,30 @@
 """``leap timetable``: the teaching events that taps and webinars are attendance of."""
 
 import asyncio
-import csv
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 from pydantic import ValidationError
 
 from leap.connect import reach_kafka
-from leap.errors import CHECK_FAILED, OK, UNREACHABLE, CommandError
+from leap.csv_file import Bad, Report, rows
 from leap.options import Where
-from leap.terminal import err, out, print_json, progress
+from leap.sending import deliver, sending
+from leap.terminal import progress
 from schemas.reasons import why
 from schemas.timetable import TimetabledEvent
-from streams.intake import partition_of
-from streams.producer import DeliveryError, Message, Producer, delivered
+from streams.producer import Message
 from streams.settings import Settings
 
 _NOWHERE = Where()
 _BATCH = 2_000
-_SHOWN = 20
 _COLUMNS = ("event", "start", "end", "venues", "mandatory")
 _YES_OR_NO = {"yes": True, "no": False, "": True}
 
 Action = Literal["load", "cancel"]
-
-
-class Bad(NamedTuple):
-    """A line that cannot be used, by its number in the file; the reason quotes nothing of it."""
-
-    number: int
-    reason: str
-
-
-@dataclass
-class Report:
-    """What became of a file's lines."""
-
-    file: str
-    lines: int = 0
-    written: int = 0
-    bad: list[Bad] = field(default_factory=list)
 
 
 def timetable(action: Action, file: Path, *, json: bool = False, where: Where = _NOWHERE) -> int:
@@ -69,53 +49,31 @@ def timetable(action: Action, file: Path, *, json: bool = False, where: Where = 
     json
         Print one JSON document: counts, and each line that was not taken by its number, with the reason.
     """
-    report = asyncio.run(_run(action, file, where.settings()))
-    if json:
-        print_json({**asdict(report), "bad": [line._asdict() for line in report.bad]})
-        return CHECK_FAILED if report.bad else OK
-    out.print(f"{report.lines:,} lines: {report.written:,} written, {len(report.bad):,} not taken")
-    for line in report.bad[:_SHOWN]:
-        err.print(f"[red]line {line.number}:[/] {line.reason}", soft_wrap=True)
-    if len(report.bad) > _SHOWN:
-        err.print(f"and {len(report.bad) - _SHOWN:,} more: --json names them all")
-    return CHECK_FAILED if report.bad else OK
+    return asyncio.run(_run(action, file, where.settings())).show(json=json)
 
 
 async def _run(action: Action, file: Path, settings: Settings) -> Report:
     lines = _lines(file)
-    first = next(lines, None)
+    batch = list(islice(lines, _BATCH))  # what is no such file is said before anybody asks for Kafka
     # The timetabling system sees no other topic.
     await reach_kafka(settings, only=settings.topics.timetable)
-    producer, report = Producer(settings, "timetable"), Report(str(file))
-    await producer.start()
-    try:
+    report = Report(file, Counter(written=0))
+    async with sending(settings, "timetable", lambda: f"{report.lines:,} lines") as producer:
         with progress(unit="events") as shown:
             task = shown.add_task(file.name, total=None)
-            batch = ([] if first is None else [first]) + list(islice(lines, _BATCH - 1))
             while batch:
                 report.bad += [line for line in batch if isinstance(line, Bad)]
-                events = [line for line in batch if isinstance(line, TimetabledEvent)]
-                await _deliver(producer, settings.topics.timetable.name, action, events)
+                messages = [_message(action, line) for line in batch if isinstance(line, TimetabledEvent)]
+                await deliver(producer, settings.topics.timetable.name, messages)
                 report.lines += len(batch)
-                report.written += len(events)
+                report.done["written"] += len(messages)
                 shown.update(task, completed=report.lines)
                 batch = list(islice(lines, _BATCH))
-    except DeliveryError as error:
-        msg = f"Kafka at {settings.kafka} did not take a batch after {report.lines:,} lines ({error}). Run it again."
-        raise CommandError(msg, UNREACHABLE) from error
-    finally:
-        await producer.stop()
     return report
 
 
-async def _deliver(producer: Producer, topic: str, action: Action, events: list[TimetabledEvent]) -> None:
-    partitions = await producer.partitions(topic)
-    out: defaultdict[int, list[Message]] = defaultdict(list)
-    for event in events:
-        key = event.event.encode()
-        value = event.model_dump_json().encode() if action == "load" else None
-        out[partition_of(key, partitions)].append((key, value, []))
-    await delivered([sent for n, some in out.items() for sent in await producer.send(topic, n, some)])
+def _message(action: Action, event: TimetabledEvent) -> Message:
+    return event.event.encode(), event.model_dump_json().encode() if action == "load" else None, []
 
 
 def _lines(file: Path) -> Iterator[TimetabledEvent | Bad]:
@@ -124,36 +82,23 @@ def _lines(file: Path) -> Iterator[TimetabledEvent | Bad]:
     Raises:
         CommandError: it is no such file; the message has the place.
     """
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as opened:
-            rows = csv.DictReader(opened, strict=True)
-            if tuple(rows.fieldnames or ()) != _COLUMNS:
-                raise CommandError(f"{file}: the first line must be: {','.join(_COLUMNS)}")
-            while True:
-                try:
-                    row = next(rows)
-                except StopIteration:
-                    return
-                except csv.Error as error:
-                    yield Bad(rows.line_num, f"not CSV: {error}")
-                    continue
-                yield _event(rows.line_num, row)
-    except OSError as error:
-        raise CommandError(f"{file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise CommandError(f"{file}: not UTF-8") from error
+    for row in rows(file, _COLUMNS):
+        yield row if isinstance(row, Bad) else _event(row.number, row.fields)
 
 
-def _event(number: int, row: Mapping[Any, Any]) -> TimetabledEvent | Bad:
-    if None in row or None in row.values():
-        return Bad(number, f"not {len(_COLUMNS)} columns")
-    mandatory = _YES_OR_NO.get(row["mandatory"].strip().lower())
-    if mandatory is None:
+def _event(number: int, fields: list[str]) -> TimetabledEvent | Bad:
+    event, start, end, venues, mandatory = fields
+    if mandatory.lower() not in _YES_OR_NO:
         return Bad(number, "mandatory: neither yes nor no")
-    venues = [venue.strip() for venue in row["venues"].split(";") if venue.strip()]
     try:
         return TimetabledEvent.model_validate(
-            {"event": row["event"], "start": row["start"], "end": row["end"], "venues": venues, "mandatory": mandatory}
+            {
+                "event": event,
+                "start": start,
+                "end": end,
+                "venues": [venue.strip() for venue in venues.split(";") if venue.strip()],
+                "mandatory": _YES_OR_NO[mandatory.lower()],
+            }
         )
     except ValidationError as error:
         return Bad(number, why(error))

@@ -1,8 +1,10 @@
 """All source systems that there is an adapter for, by name."""
 
+from collections.abc import Iterable
 from functools import partial
 from zoneinfo import ZoneInfo
 
+from schemas.policy import read_policies
 from streams.settings import Settings
 from streams.sources import (
     Options,
@@ -25,6 +27,21 @@ from streams.sources import (
 def options_of(settings: Settings, zone: str) -> Options:
     """Return what the settings and the policy's zone say of what an institution's systems send."""
     return Options(ZoneInfo(zone), settings.moodle_dates, settings.least_watched, settings.remote_labs)
+
+
+def installed(settings: Settings) -> dict[str, Source]:
+    """Return every source system as intake has it, for whoever says beforehand what intake will make of a record.
+
+    Raises:
+        PolicyError: the policies, which name the zone, cannot be used.
+    """
+    return sources(options_of(settings, read_policies(settings.policies).zone))
+
+
+def keyed(names: Iterable[str]) -> list[str]:
+    """Return which of these sources know people by keys of their own, and need identities. Options change none."""
+    known = sources(Options())
+    return [name for name in names if name in known and not known[name].knows_students]
 
 
 def sources(options: Options) -> dict[str, Source]:

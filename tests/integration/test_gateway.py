@@ -162,8 +162,9 @@ async def test_what_was_answered_with_success_is_there_and_an_outage_loses_nothi
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 async def test_every_example_for_a_source_owner_works(install: Install) -> None:
+    """And a file is judged as the institution has set its systems up."""
     installation = await install(sources=SOURCES)
-    gateway = start(installation)
+    gateway = start(installation, LEAP_MOODLE_DATES="%d.%m.%Y %H:%M")
     await installation.until(lambda: port(gateway), "the gateway listens")
     (installation.directory / "attendance.tsv").write_text("STUDENT_ID\tEVENT_ID\n28400\tCS101-1\n")
 
@@ -183,6 +184,12 @@ async def test_every_example_for_a_source_owner_works(install: Install) -> None:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert len(await installation.read(installation.topics.source(source).name)) == told.count(source)
+
+    report = b"Time,Event name,Description\n05.10.2026 11:15,User has logged in,The user with id '23' has logged in.\n"
+    headers = {"Authorization": f"Bearer {TOKEN}-moodle", "Content-Type": "text/csv"}
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port(gateway)}") as client:
+        answer = await client.post("/files/moodle", content=report, headers=headers)
+    assert answer.json() == {"source": "moodle", "accepted": 1, "rejected": 0, "reasons": []}
 
 
 @pytest.mark.parametrize("credentials", [None, "secrets = 1"])

@@ -9,8 +9,9 @@ import pytest
 from pydantic import SecretStr
 
 from leap.claims import NO_CLAIM, Change, Claims
+from leap.csv_file import Bad
 from leap.errors import CONFIG, USAGE, CommandError
-from leap.identity_file import Bad, Line, read
+from leap.identity_file import Line, read
 from leap.main import run
 from schemas import identities
 from streams.identities import REFUSED, Hashing, hold

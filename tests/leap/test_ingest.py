@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from leap.commands import ingest
-from leap.errors import CHECK_FAILED, OK, USAGE
+from leap.errors import CHECK_FAILED, CONFIG, OK, USAGE
 from leap.main import run
 from schemas.rows import ORDINAL
 from streams.sources import NotForUs, Options, Outcome, Seen, Source, Unusable
@@ -33,7 +33,7 @@ def register(monkeypatch: pytest.MonkeyPatch) -> None:
     """A source of tables."""
     monkeypatch.setenv("LEAP_SOURCES", '["register","events"]')
     known = sources(Options()) | {"register": Source(adapter)}
-    monkeypatch.setattr(ingest, "sources", lambda _: known)
+    monkeypatch.setattr(ingest, "installed", lambda _: known)
 
 
 def dry_run(file: Path, source: str, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, dict[str, Any]]:
@@ -92,6 +92,28 @@ def test_a_file_that_is_cut_off_is_said_with_its_line(tmp_path: Path, capsys: py
     text = " ".join(capsys.readouterr().err.split())
     assert "line 3: an object that does not end" in text
     assert "s-17" not in text
+
+
+REPORT = b"Time,Event name,Description\n%s,User has logged in,The user with id '23' has logged in.\n"
+
+
+def test_rows_are_read_as_the_institution_has_set_its_systems_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "logs.csv"
+    file.write_bytes(REPORT % b"05.10.2026 11:15")
+    monkeypatch.setenv("LEAP_SOURCES", '["moodle"]')
+
+    code, found = dry_run(file, "moodle", capsys)
+    assert (code, [*found["unusable"]]) == (CHECK_FAILED, ["Time: not a time in the form %d/%m/%y, %H:%M"])
+
+    monkeypatch.setenv("LEAP_MOODLE_DATES", "%d.%m.%Y %H:%M")
+    code, found = dry_run(file, "moodle", capsys)
+    assert (code, found["counted"]) == (OK, {"moodle_login": 1})
+
+    monkeypatch.setenv("LEAP_POLICIES", str(tmp_path / "none"))
+    assert run(["ingest", str(file), "--source", "moodle", "--dry-run"]) == CONFIG
+    assert "none: cannot be read" in " ".join(capsys.readouterr().err.split())
 
 
 def test_equal_rows_of_a_table_are_numbered_and_objects_are_not(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from leap.commands.timetable import Bad, _lines
+from leap.commands.timetable import _lines
+from leap.csv_file import Bad
 from leap.errors import CommandError
 from schemas.timetable import TimetabledEvent
 
@@ -30,8 +31,8 @@ def test_a_line_is_an_event(tmp_path: Path) -> None:
     ("line", "reason"),
     [
         (GOOD.replace(",no", ",perhaps"), "mandatory: neither yes nor no"),
-        (GOOD.replace(",no", ""), "not 5 columns"),
-        (GOOD.replace(",no", ",no,no"), "not 5 columns"),
+        (GOOD.replace(",no", ""), "4 columns, not 5"),
+        (GOOD.replace(",no", ",no,no"), "6 columns, not 5"),
         (GOOD.replace("+01:00,2026", ",2026"), "start: "),
         (GOOD.replace("T10:00", "T08:00"), "breaks a rule"),
         (GOOD.replace("reader:", "room "), "venues.0: "),
