@@ -34,7 +34,7 @@ class Sample:
     ``file``: as its vendor wrote it; of JSON, one object after the other. ``entrance``: where at the gateway it goes.
     ``counted``: what intake makes of its records, by activity; ``dead``: by what the reason has in it. ``answered``: how
     many of those that are ``ignored`` the gateway answers itself. ``shown``: what counts, on its day. ``last``: day of
-    the week (0: Monday) that the last day of the sample becomes.
+    the week (0: Monday) that the last day of the sample becomes, or its day ``until``, if there is one.
     """
 
     source: str
@@ -49,9 +49,34 @@ class Sample:
     waiting: int = 0
     answered: int = 0
     last: int = 6
+    until: date | None = None
 
     def __str__(self) -> str:
         return f"{self.source}: {self.name}"
+
+    def days(self, monday: date) -> dict[date, date]:
+        """Return which day each day of the sample becomes in a week.
+
+        Samples are of years ago and reach over months, where a view has seven days. So their days become successive
+        ones, in their order, but that those after ``until`` go before all others.
+        """
+        named: set[date] = set()
+
+        def note(day: date) -> date:
+            named.add(day)
+            return day
+
+        _replaced(self.file, note)
+        order = sorted(named, key=lambda day: (self.until is None or day <= self.until, day))
+        return {day: monday + timedelta(self.last - back) for back, day in enumerate(reversed(order))}
+
+    def moved(self, monday: date) -> bytes:
+        """Return the file with its days moved into a week.
+
+        Whatever else it says stays as its vendor wrote it, times of the day and forms of dates, too. A date that is
+        impossible is no day and stays.
+        """
+        return _replaced(self.file, self.days(monday).__getitem__)
 
 
 def records(file: bytes, form: str) -> list[bytes]:
@@ -78,29 +103,9 @@ _AMERICAN = re.compile(r"(?<![\d/])(\d{1,2})/(\d{1,2})/(\d{4}|\d\d)(?![\d/])")
 _SECONDS = re.compile(r'(?<="timecreated": )\d{10}')
 
 
-def days(file: bytes) -> list[date]:
-    """Return the days that a sample names, in order."""
-    found: set[date] = set()
-
-    def note(day: date) -> date:
-        found.add(day)
-        return day
-
-    _replaced(file, note)
-    return sorted(found)
-
-
-def moved(file: bytes, last: date) -> bytes:
-    """Return a sample with its days moved: they become successive days, in their order, the last of them ``last``.
-
-    Samples are of years ago and reach over months, where a view has seven days. Whatever else a record says stays as
-    its vendor wrote it, times of the day and forms of dates, too. A date that is impossible is no day and stays.
-    """
-    named = days(file)
-    return _replaced(file, {day: last - timedelta(len(named) - 1 - n) for n, day in enumerate(named)}.__getitem__)
-
-
 def _replaced(file: bytes, new: Callable[[date], date]) -> bytes:
+    """Return a file with other days in place of its own."""
+
     def iso(found: re.Match[str]) -> str:
         try:
             return new(date.fromisoformat(found[0])).isoformat()
@@ -257,7 +262,8 @@ TAP_INS = [
 
 HUB = [
     _jisc("hub", "attendance.tsv", {"tap_in": 10}, _attended(), ignored=5, dead={_IMPOSSIBLE: 10}),
-    _jisc("hub", "access.tsv", {"tap_in": 2451}, _accesses()),
+    # A hundred of its repeats are of these seven days.
+    _jisc("hub", "access.tsv", {"tap_in": 2451}, _accesses(), until=date(2020, 1, 10)),
     _jisc("hub", "borrowed.tsv", {"library_loan": 1090}, _loans(), dead={"TIMESTAMP: not a date": 7}),
     _jisc(
         "hub",

@@ -4,7 +4,7 @@ One installation for all cases. Identities and timetable are loaded by the comma
 played, one a way in: the source's topic, the gateway, ``leap ingest``. Nobody does anything in them until each is closed;
 then every sample comes (:mod:`tests.integration.samples`), and after it all of it again.
 
-How samples of years ago reach a view of seven days: their days are moved (:func:`tests.integration.samples.moved`), into
+How samples of years ago reach a view of seven days: their days are moved (:class:`tests.integration.samples.Sample`), into
 a week that engagement has just closed. So each counts as late activity does, on its own day, and by each way anew, since
 what makes an event one holds for its day. Two samples reach over most of a year: all but their last seven days lie before
 the window, where an activity is kept as such and not shown.
@@ -43,7 +43,7 @@ from schemas.cloudevents import TYPE, TYPES
 from schemas.redis_keys import Keys
 from tests.conftest import new_prefix
 from tests.integration.harness import Got, Installation, Worker, noon
-from tests.integration.samples import SAMPLES, SOURCES, Cell, Sample, days, moved, records
+from tests.integration.samples import SAMPLES, SOURCES, Cell, Sample, records
 from tests.integration.test_gateway import port
 from tests.streams.gateway.conftest import LIBRARY, SECRET
 from tests.streams.gateway.test_webhooks import alma, zoom
@@ -194,7 +194,7 @@ class Campus:
 
     async def send(self, sample: Sample, way: str, again: bool, gateways: Mapping[bool, Worker]) -> int | None:
         """Send a sample; return how many of its records the sender was told to be of no use, if it was told."""
-        file = moved(sample.file, MONDAYS[way] + timedelta(sample.last))
+        file = sample.moved(MONDAYS[way])
         if way == "kafka":
             await self._by_kafka(sample, file, again)
             return None
@@ -397,9 +397,7 @@ async def everything(redis: "Redis", prefix: str) -> list[bytes]:
 
 def expected(sample: Sample, way: str) -> Counter[Cell]:
     """Return what is to be shown of a sample that came by a way: student, day, activity."""
-    named = days(sample.file)
-    last = MONDAYS[way] + timedelta(sample.last)
-    day = {old.isoformat(): (last - timedelta(len(named) - 1 - n)).isoformat() for n, old in enumerate(named)}
+    day = {old.isoformat(): new.isoformat() for old, new in sample.days(MONDAYS[way]).items()}
     return Counter(
         {(PEOPLE[sample.source, person], day[old], activity): n for (person, old, activity), n in sample.shown.items()}
     )
@@ -456,7 +454,8 @@ def test_views_show_nothing_else(played: Played, way: str) -> None:
 def test_all_of_it_again_changes_nothing(played: Played, way: str) -> None:
     """The same files, and webhooks 85 minutes later: intake passes them on, and in no view does anything change.
 
-    What lies before the window leaves its trace in a view's version, and nowhere else.
+    Of what lies before the window nobody remembers that it came before: it stands on ``leap.days`` once more, and gives
+    a view another version.
     """
     week = played.weeks[way]
     first = [place for sent, _ in week.sent.values() for place in sent]
