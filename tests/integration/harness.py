@@ -550,6 +550,10 @@ class Installation:
             "intake": [topic.name for topic in self.topics.sources.values()],
             "waiting-room": [self.topics.identities.name, self.topics.unmatched.name],
             "engagement": [self.topics.student_log.name],
+            "readmodel": [
+                topic.name
+                for topic in (self.topics.engagement, self.topics.days, self.topics.ratings, self.topics.alerts)
+            ],
         }
         partitions = await self.offsets.partitions(names[role])
         ends = await self.offsets.ends(partitions)
