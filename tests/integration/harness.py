@@ -44,7 +44,7 @@ LONDON = ZoneInfo("Europe/London")
 
 Program = Process | Literal["ingest"]
 """What runs as a process of its own."""
-Group = Literal["roster", "intake", "waiting-room", "engagement"]
+Group = Literal["roster", "intake", "waiting-room", "engagement", "readmodel"]
 """Those that commit what they have read."""
 
 POLICY = """
