@@ -24,9 +24,10 @@ several spellings. No name, title or address leaves this adapter; what makes an 
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
+
+from msgspec.structs import replace
 
 from schemas.activities import Activity
 from streams.sources import NotForUs, Options, Outcome, Seen, Unusable, library, listen_again, reading_lists, tap_ins
