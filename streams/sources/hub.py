@@ -27,8 +27,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from msgspec.structs import replace
-
 from schemas.activities import Activity
 from streams.sources import NotForUs, Options, Outcome, Seen, Unusable, library, listen_again, reading_lists, tap_ins
 from streams.sources.reading import digest, json_object, looks_like_json, moment, row
