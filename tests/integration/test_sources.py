@@ -44,7 +44,6 @@ from schemas.redis_keys import Keys
 from tests.conftest import new_prefix
 from tests.integration.harness import Got, Installation, Worker, noon
 from tests.integration.samples import SAMPLES, SOURCES, Cell, Sample, records
-from tests.integration.test_gateway import port
 from tests.streams.gateway.conftest import LIBRARY, SECRET
 from tests.streams.gateway.test_webhooks import alma, zoom
 from tests.streams.sources.test_privacy import ADDRESS, HUB, told_by
@@ -199,7 +198,7 @@ class Campus:
             await self._by_kafka(sample, file, again)
             return None
         if way == "gateway":
-            address = f"http://127.0.0.1:{port(gateways[again])}"
+            address = f"http://127.0.0.1:{gateways[again].listening}"
             async with httpx.AsyncClient(base_url=address, timeout=30.0, trust_env=False) as client:
                 return await self._by_gateway(client, sample, file, time.time() + (RETRIED if again else 0.0))
         return await self._by_ingest(sample, file)
@@ -317,7 +316,7 @@ async def played(
         for role in ("roster", "intake", "engagement", "readmodel"):
             system.start(role)
         await system.caught_up("roster", "engagement")
-        await system.until(lambda: all(port(gateway) for gateway in gateways.values()), "both gateways listen")
+        await system.until(lambda: all(gateway.listening for gateway in gateways.values()), "both gateways listen")
         await system.close(eve)
         system.private |= NAMES | NUMBERS | TITLES
         async with Redis.from_url(redis_db_of_module) as redis:
