@@ -26,6 +26,8 @@ LATE = 0.05
 """The share of events that come a day or two after their day, when it is closed."""
 ANCIENT = 0.05
 """How many events of a month ago come of a student on a day: they are told apart by their place at the source only."""
+TAKEN_BACK = 0.15
+"""The share of students of whom, on a day, an event comes that its source takes back, so that it counts nothing."""
 MOVED = 0.03
 """The share of students whose department changes on a day."""
 _BAD = (
@@ -89,6 +91,7 @@ class Workload:
         dates = [first + timedelta(days=n) for n in range(days)]
         self.events = checker.events(self.ids, dates, seed)
         self._ways = _ways(self.events, seed)
+        taken_back = random.Random(f"{seed} taken back")
         chance = random.Random(seed)
         due: dict[date, list[Event | Identity]] = {day: [] for day in dates}
         rows: dict[date, list[Event]] = {day: [] for day in dates}
@@ -111,6 +114,13 @@ class Workload:
                     month_ago = noon(day - timedelta(days=30))
                     event = Event(student, "reading_list", month_ago, f"{student}/ancient/{number}/{n}")
                     due[day].insert(chance.randrange(len(due[day]) + 1), event)
+            for student in self.ids:
+                if taken_back.random() < TAKEN_BACK:
+                    event = Event(student, "library_loan", noon(day), f"{student}/taken-back/{number}")
+                    later = dates[min(number + taken_back.choice([0, 0, 1]), days - 1)]
+                    # On one day either of them may be the first.
+                    for what, on in ((event, day), (event._replace(taken_back=True), later)):
+                        due[on].insert(taken_back.randrange(len(due[on]) + 1), what)
         self.known_before, coming = _identities(self.events, self._ways, seed)
         for number, (identity, place) in enumerate(coming):
             those = due[dates[number * len(dates) // len(coming)]]

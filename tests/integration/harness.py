@@ -94,10 +94,12 @@ class Event(NamedTuple):
     activity: str
     at: datetime
     id: str
+    taken_back: bool = False
 
     def value(self, **other: Any) -> bytes:
         """Return the event as its source sends it; ``other`` replaces fields."""
         fields = {"student": self.student, "activity": self.activity, "at": self.at.isoformat(), "id": self.id}
+        other = {"taken_back": True} | other if self.taken_back else other
         return json.dumps(fields | other).encode()
 
 
