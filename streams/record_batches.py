@@ -77,6 +77,20 @@ _one_by_one = fetcher.FetchResult.getall
 fetcher.FetchResult.getall = _whole_batches
 
 
+async def seek_to_committed(consumer: Any) -> dict[Any, int | None]:
+    """Go back to what is committed; in a partition of which nothing is, to its beginning. Returns what is committed.
+
+    aiokafka would leave such a partition where it is. A fetch that began before a rebalance may bring records of the
+    new assignment, and Faust drops them, because it seeks when the rebalance is over: without this, nobody would ever
+    deal with the first records of a topic.
+    """
+    committed: dict[Any, int | None] = await consumer.seek_to_committed()
+    untouched = [tp for tp, offset in committed.items() if not offset]
+    if untouched:
+        await consumer.seek_to_beginning(*untouched)
+    return committed
+
+
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread, asking for whole record batches unless the settings cap the records of a fetch."""
 
@@ -94,6 +108,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             return {}
         most = cast("int", _WHOLE) if max_records is None else max_records
         return await super()._fetch_records(consumer, active_partitions, timeout, most)
+
+    async def seek_to_committed(self) -> Any:
+        """Called by Faust when a rebalance is over, and where it has dropped what it fetched."""
+        return await self.call_thread(seek_to_committed, self._ensure_consumer())
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)

@@ -16,6 +16,7 @@ from streams.admin import Offsets, TopicsError, check_topics, create_topics
 from streams.embedded import DEVIATIONS
 from streams.producer import DeliveryError, Message, Producer
 from streams.reader import consumer, read_to_end
+from streams.record_batches import seek_to_committed
 from streams.settings import Settings
 from tests.conftest import Broker
 from tests.contract.conftest import settings_of
@@ -245,6 +246,33 @@ async def test_what_a_group_has_committed_is_seen_from_outside(settings: Setting
             both = await known.partitions([tp.topic])
             assert await known.committed(settings.group("readmodel"), both) == {tp: 5}
             assert await known.committed(settings.group("roster"), both) == {}
+
+
+async def test_what_was_fetched_but_not_dealt_with_is_fetched_again(settings: Settings, producer: Producer) -> None:
+    """From what is committed; where nothing is, from the beginning: Faust may have dropped the first fetch of all."""
+    await create_topics(settings)
+    first, second = (TopicPartition(settings.topics.students.name, number) for number in (0, 1))
+    for tp in (first, second):
+        await producer.deliver(tp.topic, tp.partition, values(8))
+    kafka = consumer(settings, "group", group_id=settings.group("roster"))
+    await kafka.start()
+    try:
+        kafka.assign([first, second])
+        await kafka.commit({first: 5})
+
+        async def fetched() -> dict[TopicPartition, list[int]]:
+            found: dict[TopicPartition, list[int]] = {first: [], second: []}
+            async with asyncio.timeout(PATIENCE):
+                while not all(offsets[-1:] == [7] for offsets in found.values()):
+                    for tp, records in (await kafka.getmany(timeout_ms=200)).items():
+                        found[tp] += [record.offset for record in records]
+            return found
+
+        await fetched()
+        assert await seek_to_committed(kafka) == {first: 5, second: None}
+        assert await fetched() == {first: [5, 6, 7], second: list(range(8))}
+    finally:
+        await kafka.stop()
 
 
 async def test_a_note_is_kept_beside_a_committed_offset(settings: Settings) -> None:
