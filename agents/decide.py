@@ -18,13 +18,13 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from agents import alerts
-from agents.evidence import Message, Writer, iso_day
+from agents.day_records import New
+from agents.evidence import Writer, iso_day
 from agents.items import Effects, Item, Items, Rejected
 from agents.partition import Partition, PolicyMismatchError, tombstones
 from schemas import log
 from schemas.activities import CODES
 from schemas.state import (
-    KEY_ONCE,
     KEY_PARTITION,
     KEY_ROSTER,
     PartitionRow,
@@ -36,16 +36,12 @@ from schemas.state import (
 )
 from schemas.students import EntryError, Student, read_entry
 from schemas.version import version as make_version
-from windows import daily, rating, roster
+from windows import attendance, daily, rating, roster
+from windows.attendance import Attendances
 from windows.civil import FIRST, LAST, number_of
 from windows.daily import OPEN_DAYS
-from windows.once import OnceKeys, merged
+from windows.once import OnceKeys
 from windows.sliding import View
-
-# A day's once-keys are written a small record a batch. When there are this many of them, or one for 256 keys if that is
-# more, they are merged: few batches a second must not leave millions of tiny records to recover from.
-_MERGE_AT = 256
-_KEYS_A_RECORD = 32_768
 
 # What one record of the log may lead to is bounded by these, whoever wrote it.
 _AHEAD = 24 * 3600.0
@@ -80,6 +76,7 @@ class _Activities(NamedTuple):
     activity: Any
     count: Any
     once: Any
+    attendance: Any
     recorded_at: Any
     taken_at: Any
     behind: Any
@@ -105,8 +102,9 @@ class Draft:
         self.batch = batch[done:] if done else batch
         self.offsets, self.keys = self.batch.offsets, self.batch.keys
         self.appended, self.records = self.batch.appended, self.batch.records
-        self.once = OnceKeys()
-        self.new_once: list[tuple[int, int, int, Any]] = []
+        self.once, self.evidence = OnceKeys(), Attendances()
+        self.new_once: list[New] = []
+        self.new_evidence: list[New] = []
         self.rosters: dict[int, int] = {}
         if not self.batch:
             return
@@ -121,6 +119,9 @@ class Draft:
             stop = start + n
             if kind is log.ActivityRecord:
                 self._activities(slice(start, stop))
+            elif kind is log.Retraction:
+                for i in range(start, stop):
+                    self._retraction(i)
             elif kind is log.StudentRecord:
                 self._students(slice(start, stop))
             else:
@@ -159,10 +160,14 @@ class Draft:
             partition.students[row] = self.students[i]
             partition.absences[row] = self.absences[i]
         partition.meta = self.meta
-        for day, _, _, keys in self.new_once:
-            partition.once.add(day, keys)
-        partition.once.forget_before(self.meta.anchor - self.window + 1)
-        partition.segments = self.segments
+        oldest = self._oldest_day
+        for new in self.new_once:
+            partition.once.add(new.day, new.entries)
+        for new in self.new_evidence:
+            partition.evidence.add(new.day, new.entries)
+        partition.once.forget_before(oldest)
+        partition.evidence.forget_before(oldest)
+        partition.once_records, partition.evidence_records = self.once_records, self.evidence_records
 
     # -- the copies -------------------------------------------------------------------------------------------------
 
@@ -227,11 +232,16 @@ class Draft:
         self.students: list[Student | None] = [partition.students[i] for i in listed] + [None] * len(fresh)
         self.ids = [partition.ids[i] for i in listed] + self.new_ids
         self.touched = np.zeros(len(self.g), bool)
-        self.segments = {day: list(keys) for day, keys in partition.segments.items()}
+        self.once_records, self.evidence_records = partition.once_records.copy(), partition.evidence_records.copy()
 
     def _some(self, local: Any) -> tuple[Row, roster.Table, roster.Absences]:
         listed = local.tolist()
         return self.rows[local], self.table[local], [self.absences[i] for i in listed]
+
+    @property
+    def _oldest_day(self) -> int:
+        """The first day of the window: what came before it is not remembered one by one."""
+        return self.meta.anchor - self.window + 1
 
     @property
     def _stale(self) -> list[str]:
@@ -269,6 +279,7 @@ class Draft:
             np.fromiter([CODES[r.activity] for r in records], np.int64, n),
             np.fromiter([r.count for r in records], np.int64, n),
             np.fromiter([-1 if r.once is None else r.once for r in records], np.int64, n),
+            np.fromiter([-1 if r.attendance is None else r.attendance for r in records], np.int64, n),
             recorded_at := np.fromiter([r.recorded_at for r in records], np.float64, n),
             recorded_at
             if records[0].taken_at is None
@@ -323,27 +334,74 @@ class Draft:
                 start = stop + 1
 
     def _repeats(self, events: _Activities) -> Any:
-        """Say which activities were counted before, by once-key and day (only days of the window are remembered)."""
+        """Say which activities count nothing: repeats, what was taken back, and more evidence of an attendance.
+
+        The others are remembered, and all evidence (only days of the window are).
+        """
         repeated = np.zeros(len(events.g), bool)
-        at = np.flatnonzero((events.once >= 0) & (events.day > self.meta.anchor - self.window))
-        if not len(at):
-            return repeated
-        order = at[np.argsort(events.once[at], kind="stable")]
-        days, keys = events.day[order], events.once[order]
+        named = (events.once >= 0) & (events.day >= self._oldest_day)
+        attends = named & (events.attendance >= 0)
+        alone = np.flatnonzero(named & ~attends)
+        if len(alone):
+            repeated[alone] = self._seen(events, alone)
+            self._remember(events, alone[~repeated[alone]])
+        for day in np.unique(events.day[attends]).tolist():
+            self._attend(events, np.flatnonzero(attends & (events.day == day)), day, repeated)
+        return repeated
+
+    def _seen(self, events: _Activities, at: Any) -> Any:
+        """Say of the activities ``at`` whether they were counted before, or taken back; by once-key and day."""
+        order = np.argsort(events.once[at], kind="stable")
+        days, keys = events.day[at][order], events.once[at][order]
         again = self.partition.once.seen(days, keys) | self.once.seen(days, keys)
+        again |= self.partition.once.taken_back(days, keys) | self.once.taken_back(days, keys)
         same = keys[1:] == keys[:-1]
         if same.any():
             again |= _repeated(days, keys)
-        repeated[order] = again
-        return repeated
+        result = np.zeros(len(at), bool)
+        result[order] = again
+        return result
 
-    def _remember(self, events: _Activities) -> None:
-        at = np.flatnonzero((events.once >= 0) & (events.day > self.meta.anchor - self.window))
+    def _remember(self, events: _Activities, at: Any) -> None:
         for day in np.unique(events.day[at]).tolist():
             mine = at[events.day[at] == day]
-            keys = np.sort(events.once[mine])
-            self.once.add(day, keys)
-            self.new_once.append((day, int(events.offset[mine[0]]), int(events.offset[mine[-1]]), keys))
+            self._new_keys(day, int(events.offset[mine[0]]), int(events.offset[mine[-1]]), events.once[mine])
+
+    def _new_keys(self, day: int, first: int, last: int, keys: Any) -> None:
+        self.once.add(day, keys)
+        self.new_once.append(New(day, first, last, np.sort(keys)))
+
+    def _attend(self, events: _Activities, at: Any, day: int, repeated: Any) -> None:
+        """Take evidence of attendance on one day; what does not begin an attendance is ``repeated``."""
+        known = self._evidence(day, events.attendance[at])
+        columns = (events.attendance, events.once, events.offset, events.activity)
+        new: list[tuple[int, int, int]] = []
+        for i, key, piece, offset, activity in zip(at.tolist(), *(c[at].tolist() for c in columns), strict=True):
+            place, pieces = attendance.order(offset, activity), known.get(key)
+            if pieces is None:
+                known[key] = [(place, piece)]
+            elif piece in {held for _, held in pieces}:
+                repeated[i] = True
+                continue
+            else:
+                before = attendance.counts_as(pieces)
+                pieces.append((place, piece))
+                repeated[i] = attendance.counts_as(pieces) == before
+            new.append((key, place, piece))
+        self._new_evidence(day, new)
+
+    def _evidence(self, day: int, keys: Any) -> dict[int, attendance.Pieces]:
+        known = self.partition.evidence.pieces(day, keys)
+        for key, pieces in self.evidence.pieces(day, keys).items():
+            known.setdefault(key, []).extend(pieces)
+        return known
+
+    def _new_evidence(self, day: int, pieces: list[tuple[int, int, int]]) -> None:
+        if pieces:
+            rows = attendance.rows(pieces)
+            self.evidence.add(day, rows)
+            offsets = rows[:, 1] >> 8
+            self.new_evidence.append(New(day, int(offsets.min()), int(offsets.max()), rows))
 
     def _count(self, events: _Activities) -> None:
         if not len(events.g):
@@ -351,7 +409,6 @@ class Draft:
         # What is already in its row is not counted again, but its key may not have been written, and it stands in the
         # order in which repeats are told.
         repeated = self._repeats(events)
-        self._remember(events.only(~repeated))
         self.effects.fenced += int(events.behind.sum())
         self.effects.repeated += int((repeated & ~events.behind).sum())
         events = events.only(~(repeated | events.behind))
@@ -390,12 +447,19 @@ class Draft:
         for k in range(int(rank.max()) + 1):
             chosen = events.only(rank == k)
             on_time = chosen.day > self.meta.anchor
-            self._round(chosen.only(on_time), late=False)
-            self._round(chosen.only(~on_time), late=True)
+            self._round(chosen.only(on_time), "activity")
+            late = chosen.only(~on_time)
+            self._round(late, "late_activity")
+            self.effects.late += len(late.g)
 
-    def _round(self, events: _Activities, *, late: bool) -> None:
+    def _round(self, events: _Activities, cause: str, instead: int | None = None) -> None:
+        """Count an activity each of some rows: on open days all of them, or all on closed ones.
+
+        A ``correction`` has a count below zero; ``instead`` is the activity that the attendance counts as from now on.
+        """
         if not len(events.g):
             return
+        late = bool(events.day[0] <= self.meta.anchor)
         anchor = self.meta.anchor
         rows, table, absences = self._some(events.g)
         slot = events.day - (anchor - self.window + 1)
@@ -405,7 +469,11 @@ class Draft:
         old = View(self.rules, rows, table, absences, anchor) if late else None
         old_counts = rows["counts"][at, where].copy()
         daily.add(rows, at, where, events.activity[inside], events.count[inside])
-        if late:
+        if instead is not None:
+            daily.add(rows, at, where, instead, 1)
+        if late and cause == "correction" and not rows["counts"][at, where].any():
+            daily.mark_idle(rows, events.day, anchor)
+        elif late:
             daily.mark_active(rows, events.day, anchor)
         settled = rating.settle(
             rows,
@@ -426,7 +494,6 @@ class Draft:
         )
         self.rows[events.g] = rows
         if old is not None:
-            self.effects.late += len(events.g)
             self.effects.late_beyond += int((~inside).sum())
             for j, (i, s) in enumerate(zip(at.tolist(), where.tolist(), strict=True)):
                 day = int(events.day[i])
@@ -450,9 +517,56 @@ class Draft:
                         int(versions[i]),
                     )
                 )
-        self._say_ratings(events.g, rows, table, settled, cause="late_activity" if late else "activity")
+        self._say_ratings(events.g, rows, table, settled, cause=cause)
         if ended is not None:
             self._say_alerts(events.g, rows, table, settled.view, ended, ending="superseded")
+
+    def _retraction(self, i: int) -> None:
+        """Take an activity of the window back, or note that it is taken back before it comes."""
+        record, offset, local = cast("log.Retraction", self.records[i]), int(self.offsets[i]), int(self.local[i])
+        already = len(self.effects.rejected)
+        if not self._past_fence(slice(i, i + 1), [record.position])[0]:
+            self.effects.fenced += len(self.effects.rejected) == already
+            return
+        version = self._version(offset)
+        if local < 0 or not self.table["alive"][local] or self.rows["enrolled"][local] > version:
+            self.effects.rejected.append(Rejected(offset, "unknown student"))
+            return
+        day = int(self.context.civil.days_of(np.array([record.at]))[0])
+        if not self._oldest_day <= day <= self.meta.anchor + OPEN_DAYS:
+            self.effects.rejected.append(Rejected(offset, "retraction: of a day that is not held"))
+            return
+        activity, count, instead = CODES[record.activity], record.count, None
+        if record.attendance is not None:
+            pieces = self._evidence(day, np.array([record.attendance])).get(record.attendance, [])
+            again = any(piece == ~record.once for _, piece in pieces)
+            before = attendance.counts_as(pieces)
+            if not again:
+                piece = (attendance.order(offset, activity), ~record.once)
+                self._new_evidence(day, [(record.attendance, *piece)])
+                pieces.append(piece)
+            instead = attendance.counts_as(pieces)
+            counted = before is not None and instead != before
+            activity, count = before or 0, 1
+        else:
+            days, keys = np.array([day]), np.array([record.once], np.int64)
+            again, counted = self._was_seen(days, ~keys), self._was_seen(days, keys)
+            if not again:
+                self._new_keys(day, offset, offset, ~keys)
+        if self.rows["version"][local] >= version:
+            self.effects.fenced += 1
+        elif again:
+            self.effects.repeated += 1
+        else:
+            self.effects.retracted += 1
+            if counted:
+                taken_at = record.recorded_at if record.taken_at is None else record.taken_at
+                one = (offset, local, day, activity, -count, -1, -1, record.recorded_at, taken_at, False)
+                self._round(_Activities(*(np.array([value]) for value in one)), "correction", instead)
+                self.touched[local] = True
+
+    def _was_seen(self, days: Any, keys: Any) -> bool:
+        return bool(self.partition.once.seen(days, keys)[0] or self.once.seen(days, keys)[0])
 
     # -- control records --------------------------------------------------------------------------------------------
 
@@ -719,39 +833,13 @@ class Draft:
             if student is not None:
                 entry = student.model_dump_json(exclude_defaults=True).encode()
                 out.append((KEY_ROSTER + self.ids[local], version.to_bytes(8, "little") + entry, []))
-        self._write_once(out)
+        once, evidence, oldest = self.partition.once, self.partition.evidence, self._oldest_day
+        out += self.once_records.write(self.new_once, oldest, self.meta.offset, once, self.once)
+        out += self.evidence_records.write(self.new_evidence, oldest, self.meta.offset, evidence, self.evidence)
         out.append((KEY_PARTITION, encode_partition(self.meta), []))
         for local, version in self.rosters.items():
             if self.students[local] is None:
                 out.extend(tombstones(self.ids[local], version))
-
-    def _write_once(self, out: list[Message]) -> None:
-        """Write the batch's once-keys, a record a day.
-
-        Merge a day's records when they have become many, drop days that left.
-        """
-        oldest = self.meta.anchor - self.window + 1
-        for day, first, last, keys in self.new_once:
-            if day >= oldest:
-                for start in range(0, len(keys), _KEYS_A_RECORD):
-                    key = _once_key(day, f"{first}-{last}" + (f"/{start}" if start else ""))
-                    self.segments.setdefault(day, []).append(key)
-                    out.append((key, keys[start : start + _KEYS_A_RECORD].astype("<i8").tobytes(), []))
-        for day in [d for d in self.segments if d < oldest]:
-            out.extend((key, None, []) for key in self.segments.pop(day))
-        for day, segments in self.segments.items():
-            # Counted first: to put a million keys in order takes longer than a hundred batches.
-            count = self.partition.once.count(day) + self.once.count(day)
-            if len(segments) >= max(_MERGE_AT, count // 256):
-                held = merged(self.partition.once.of(day), self.once.of(day))
-                starts = range(0, len(held), _KEYS_A_RECORD)
-                names = [_once_key(day, f"{self.meta.offset}/{start}") for start in starts]
-                out.extend(
-                    (key, held[start : start + _KEYS_A_RECORD].astype("<i8").tobytes(), [])
-                    for key, start in zip(names, starts, strict=True)
-                )
-                out.extend((key, None, []) for key in segments)
-                segments[:] = names
 
 
 def _distinct(index: Any, size: int) -> tuple[Any, Any]:
@@ -767,10 +855,6 @@ def _repeated(days: Any, keys: Any) -> Any:
     result = np.zeros(len(keys), bool)
     result[order[1:]] = (days[order[1:]] == days[order[:-1]]) & (keys[order[1:]] == keys[order[:-1]])
     return result
-
-
-def _once_key(day: int, name: str) -> bytes:
-    return KEY_ONCE + f"{day}/{name}".encode()
 
 
 def _restore(rows: Row, before: Row, where: Any) -> None:

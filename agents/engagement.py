@@ -235,6 +235,7 @@ class Engagement(Handler):
             ("fenced", effects.fenced),
             ("late", effects.late - effects.late_beyond),
             ("late_beyond", effects.late_beyond),
+            ("retracted", effects.retracted),
         ):
             if n:
                 metrics.activities.labels(outcome).inc(n)
@@ -242,6 +243,7 @@ class Engagement(Handler):
         metrics.alerts.inc(len(effects.alerts))
         metrics.students.labels(partition.number).set(int(partition.table["alive"].sum()))
         metrics.once_keys.labels(partition.number).set(len(partition.once))
+        metrics.evidence.labels(partition.number).set(len(partition.evidence))
         if effects.closed:
             metrics.days_closed.inc(len(effects.closed))
             metrics.last_closed_day.labels(partition.number).set(self._context.civil.end_of(effects.closed[-1]))

@@ -82,4 +82,5 @@ class Effects:
     fenced: int = 0
     late: int = 0
     late_beyond: int = 0
+    retracted: int = 0
     closed: list[int] = field(default_factory=list)

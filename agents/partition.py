@@ -5,9 +5,12 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
+from agents.day_records import DayRecords
 from agents.evidence import Message
 from schemas.cloudevents import VERSION
 from schemas.state import (
+    FIRST_STUDENT_BYTE,
+    KEY_EVIDENCE,
     KEY_ONCE,
     KEY_PARTITION,
     KEY_ROSTER,
@@ -20,7 +23,8 @@ from schemas.state import (
 )
 from schemas.students import EntryError, Student, read_entry
 from schemas.version import version as make_version
-from windows import daily, roster
+from windows import attendance, daily, roster
+from windows.attendance import Attendances
 from windows.civil import CivilDays
 from windows.once import OnceKeys
 from windows.scoring import Rules
@@ -51,7 +55,7 @@ class Context(NamedTuple):
 
 
 class Partition:
-    """The state of one partition of the student log: a row a student, the once-keys and the fences.
+    """The state of one partition of the student log: a row a student, the once-keys, the evidence and the fences.
 
     Only :meth:`Draft.commit` and :meth:`load` change it.
     """
@@ -66,8 +70,8 @@ class Partition:
         self.absences: roster.Absences = []
         self.rows: Row = blank_rows(0, context.window, context.longest, 0)
         self.table: roster.Table = np.zeros(0, roster.dtype)
-        self.once = OnceKeys()
-        self.segments: dict[int, list[bytes]] = {}
+        self.once, self.evidence = OnceKeys(), Attendances()
+        self.once_records, self.evidence_records = DayRecords(KEY_ONCE), DayRecords(KEY_EVIDENCE, (3,))
         self.meta: PartitionRow | None = None
 
     def load(self, records: Iterable[tuple[bytes, bytes]]) -> list[Message]:
@@ -89,8 +93,13 @@ class Partition:
             elif key.startswith(KEY_ROSTER):
                 rosters[key[1:]] = _stored(key, value)
             elif key.startswith(KEY_ONCE):
-                self._load_once(key, value)
-            elif key[0] > KEY_ONCE[0] + 1:
+                self.once.add(*self.once_records.load(key, value))
+            elif key.startswith(KEY_EVIDENCE):
+                day, pieces = self.evidence_records.load(key, value)
+                if not attendance.plausible(pieces):
+                    raise CodecError("evidence: none that is ever written")
+                self.evidence.add(day, pieces)
+            elif key[0] >= FIRST_STUDENT_BYTE:
                 keys.append(key)
                 values.append(value)
         rows = decode_rows(values, window, longest)
@@ -98,7 +107,7 @@ class Partition:
             # The partition's row stands last in every write: without it nothing that was written is complete, and the
             # log is read again from its start; a once-key left here would make its activity a repeat of itself.
             # (Its record stays listed, so that it is removed with its day.)
-            self.once = OnceKeys()
+            self.once, self.evidence = OnceKeys(), Attendances()
             return []
         self._check_policies(self.meta)
         gone = (rows["removed"] == 1) & (rows["version"] <= make_version(self.meta.epoch, self.meta.offset))
@@ -119,14 +128,6 @@ class Partition:
         self.table = np.array([e for e, _ in entries], roster.dtype)
         self.absences = [a for _, a in entries]
         return due
-
-    def _load_once(self, key: bytes, value: bytes) -> None:
-        number = key[1:].partition(b"/")[0]
-        if not number.isdigit() or len(number) > 5 or len(value) % 8:
-            raise CodecError("once-keys: not in the form in which they are written")
-        day = int(number)
-        self.once.add(day, np.frombuffer(value, "<i8"))
-        self.segments.setdefault(day, []).append(key)
 
     def _check_policies(self, meta: PartitionRow) -> None:
         for name, checksum in meta.policies.items():

@@ -37,6 +37,7 @@ _MODELS: dict[str, type[BaseModel]] = {
 _STRUCTS: dict[str, type[msgspec.Struct]] = {
     "identity": identities.Terms,
     "log-activity": log.ActivityRecord,
+    "log-retraction": log.Retraction,
     "log-student": log.StudentRecord,
     "log-day-closed": log.DayClosed,
     "log-feed-state": log.FeedState,

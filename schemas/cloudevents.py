@@ -21,6 +21,7 @@ VERSION = "leap-version"
 
 TYPES = {
     "activity": "leap.activity.v1",
+    "retraction": "leap.retraction.v1",
     "student": "leap.student.v1",
     "day-closed": "leap.day-closed.v1",
     "feed-state": "leap.feed-state.v1",

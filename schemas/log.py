@@ -47,6 +47,8 @@ class ActivityRecord(msgspec.Struct, tag_field="kind", tag="activity", frozen=Tr
     """One activity of one student, counted on the civil day of ``at``.
 
     ``once``: keyed hash of what makes it one event at its source; a repeat within the window does not count again.
+    ``attendance``: keyed hash of teaching event and student, where it is evidence of attendance: however many pieces of
+    it come, the attendance counts one.
     ``recorded_at``: when the broker appended the source record (under a simulated clock: what that clock said, and
     ``taken_at`` is the broker's time, for the latency alone).
     """
@@ -58,6 +60,23 @@ class ActivityRecord(msgspec.Struct, tag_field="kind", tag="activity", frozen=Tr
     count: Count = 1
     once: OnceKey | None = None
     taken_at: Seconds | None = None
+    attendance: OnceKey | None = None
+
+
+class Retraction(msgspec.Struct, tag_field="kind", tag="retraction", frozen=True, gc=False):
+    """The source takes an activity back: it says so with what the activity itself said.
+
+    ``once`` names it; it may come before it, and twice. Other evidence of the same attendance stands.
+    """
+
+    activity: Activity
+    at: Seconds
+    position: Position
+    recorded_at: Seconds
+    once: OnceKey
+    count: Count = 1
+    taken_at: Seconds | None = None
+    attendance: OnceKey | None = None
 
 
 class StudentRecord(msgspec.Struct, tag_field="kind", tag="student", frozen=True):
@@ -90,7 +109,7 @@ class FeedState(msgspec.Struct, tag_field="kind", tag="feed-state", frozen=True)
     recorded_at: Seconds
 
 
-Record = ActivityRecord | StudentRecord | DayClosed | FeedState
+Record = ActivityRecord | Retraction | StudentRecord | DayClosed | FeedState
 
 _decoder = msgspec.json.Decoder(Record)
 

@@ -101,7 +101,8 @@ class Rating(_Output):
     """A student's live rating changed (or the department or course under which it is listed).
 
     ``rating`` null means not rated, and ``reason`` says why. ``score`` is the mean day score of the window that ends on
-    ``window_end``. ``days`` are the evidence. ``left`` lists indexes (department, course) the student is no longer in.
+    ``window_end``. ``days`` are the evidence. ``cause`` correction: an activity was taken back. ``left`` lists indexes
+    (department, course) the student is no longer in.
     """
 
     student: str
@@ -110,7 +111,7 @@ class Rating(_Output):
     score: Score | None = None
     previous: Band | None = None
     previous_reason: Reason | None = None
-    cause: Literal["activity", "late_activity", "close", "roster"]
+    cause: Literal["activity", "late_activity", "correction", "close", "roster"]
     closed_day: date | None
     window_end: date | None = None
     policy: str

@@ -128,7 +128,7 @@ CHANGES = Family(
         "version": "Version of the change.",
         "rating": "The rating now.",
         "previous": "The rating before (the same when only department or course changed).",
-        "cause": "`activity`, `late_activity`, `close` or `roster`.",
+        "cause": "`activity`, `late_activity`, `correction` (an activity was taken back), `close` or `roster`.",
         "department": "Code of the department; empty if none.",
         "course": "Code of the course; empty if none.",
         "at": "When it was sent, milliseconds since 1970.",

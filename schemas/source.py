@@ -14,7 +14,8 @@ from schemas.students import StudentId
 class _Event(BaseModel):
     """One activity.
 
-    ``at`` needs a zone (``Z`` or an offset); ``id`` is what makes the event one event at its source.
+    ``at`` needs a zone (``Z`` or an offset); ``id`` is what makes the event one event at its source. ``taken_back``:
+    it was not so; send the event as it was, with this.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -23,12 +24,14 @@ class _Event(BaseModel):
     at: AwareDatetime
     count: Annotated[int, Field(ge=1, le=65535, strict=True)] = 1
     id: Annotated[str, Field(min_length=1, max_length=256)]
+    taken_back: Annotated[bool, Field(strict=True)] = False
 
 
 class SourceEvent(_Event):
     """One activity of a student.
 
-    ``at`` needs a zone (``Z`` or an offset); ``id`` is what makes the event one event at its source.
+    ``at`` needs a zone (``Z`` or an offset); ``id`` is what makes the event one event at its source. ``taken_back``:
+    it was not so; send the event as it was, with this.
     """
 
     student: StudentId

@@ -5,8 +5,10 @@ Keys of a partition:
 * ``<student>``: the student's row. Two bytes (codec version, layout), two more (window, longest window), then the
   packed little-endian struct of :func:`row_dtype`. A tombstone removes the row.
 * ``\x01<student>``: the roster entry (JSON, :class:`schemas.students.Student`), prefixed by its version (8 bytes).
-* ``\x02<day>/<first>-<last>``: once-keys of activities of a day, written by the log records ``first`` to ``last`` (8
-  bytes each).
+* ``\x02<day>/<first>-<last>/<n>``: once-keys of activities of a day, written by the log records ``first`` to ``last``
+  (8 bytes each; the complement of a key says that its activity was taken back), from the ``n``-th on.
+* ``\x04<day>/<first>-<last>/<n>``: evidence of attendance on a day, written likewise (24 bytes a piece,
+  :data:`windows.attendance.Evidence`).
 * ``\x00``: the partition's own row (:class:`PartitionRow`), the last record of every write.
 * ``\x03``: a marker without content, which lets an idle partition compact.
 
@@ -41,6 +43,10 @@ KEY_PARTITION = b"\x00"
 KEY_ROSTER = b"\x01"
 KEY_ONCE = b"\x02"
 KEY_MARKER = b"\x03"
+KEY_EVIDENCE = b"\x04"
+
+FIRST_STUDENT_BYTE = 5
+"""Keys that begin with a lower byte are the partition's own; no student id does."""
 
 EARLIEST_LATEST = (-2_000_000_000.0, 32_000_000_000.0)
 """The instants that a record may carry, in seconds since 1970."""

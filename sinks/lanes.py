@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
 
-from sinks.records import FIRST_STUDENT_BYTE
+from schemas.state import FIRST_STUDENT_BYTE
 from streams.column_table import version_of
 
 _FEW = 1_000

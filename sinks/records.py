@@ -19,6 +19,7 @@ from schemas.outputs import BANDS, REASONS, Band
 from schemas.reasons import why
 from schemas.redis_keys import ALERT_DAYS, DAYS_KEPT, NOT_RATED
 from schemas.state import (
+    FIRST_STUDENT_BYTE,
     KEY_PARTITION,
     KEY_ROSTER,
     NEVER,
@@ -34,8 +35,6 @@ from streams.column_table import version_of
 STAGE = "readmodel"
 
 _EPOCH = date(1970, 1, 1).toordinal()
-FIRST_STUDENT_BYTE = 4
-"""Keys that begin with a lower byte are the partition's own."""
 _LOW_ENGAGEMENT = 4
 """The spell of ``low_engagement``; those before it are the steps of ``no_activity``."""
 
@@ -132,7 +131,7 @@ class _Rating(msgspec.Struct):
     student: _Student
     rating: Band | None
     previous: Band | None
-    cause: Literal["activity", "late_activity", "close", "roster"]
+    cause: Literal["activity", "late_activity", "correction", "close", "roster"]
     department: _Name | None
     course: _Name | None
     version: _Version

@@ -16,7 +16,7 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from schemas.cloudevents import VERSION, find
-from schemas.state import KEY_MARKER, KEY_ONCE, KEY_PARTITION, KEY_ROSTER, CodecError, decode_partition
+from schemas.state import FIRST_STUDENT_BYTE, KEY_MARKER, KEY_PARTITION, KEY_ROSTER, CodecError, decode_partition
 from schemas.version import MAX_VERSION, version
 from streams.producer import Message, Producer
 from streams.reader import consumer, read_to_end
@@ -44,7 +44,7 @@ def version_of(key: bytes, value: bytes | None, headers: Sequence[tuple[str, byt
         if len(value) < 8 or entry_version > MAX_VERSION:
             raise CodecError("a roster entry's version is no version")
         return entry_version
-    if key.startswith((KEY_ONCE, KEY_MARKER)):
+    if key[0] < FIRST_STUDENT_BYTE:
         return -1
     return int.from_bytes(value[4:12], "little", signed=True)
 

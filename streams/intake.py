@@ -201,29 +201,41 @@ class Intake(Handler):
         ``at``: when the source record was recorded; ``timestamp``: the broker's, in milliseconds; ``source_headers``:
         those of the source record.
         """
-        digest = self._hash.copy()
-        digest.update(self._once(student, seen, source, source_headers).encode())
-        activity = log.ActivityRecord(
+        kind = "retraction" if seen.taken_back else "activity"
+        attended = self._attended(seen)
+        record = (log.Retraction if seen.taken_back else log.ActivityRecord)(
             activity=seen.activity,
             at=seen.at,
             position=position,
             recorded_at=at,
             count=seen.count,
-            once=int.from_bytes(digest.digest(), "little") >> 1,
+            once=self._key(_once(seen, source, source_headers)),
             taken_at=timestamp / 1000.0 if self._settings.simulated_clock else None,
+            attendance=None if attended is None else self._key(f"{attended}\0{student.decode()}"),
         )
         event_id = f"{position.source}/{position.offset}"
-        return student, log.encode(activity), headers("activity", "/leap/intake", event_id)
+        return student, log.encode(record), headers(kind, "/leap/intake", event_id)
 
-    def _once(self, student: bytes, seen: Seen, source: str, source_headers: Headers) -> str:
-        """Return what makes an activity one: nothing that has the same counts again within the window.
+    def _key(self, text: str) -> int:
+        digest = self._hash.copy()
+        digest.update(text.encode())
+        return int.from_bytes(digest.digest(), "little") >> 1
 
-        An attendance is one for the timetabled event, whatever its evidence; a tap outside of all, one an hour.
+    def _attended(self, seen: Seen) -> str | None:
+        """Return what an activity is evidence of: a teaching event; or, of a tap outside of all, the place and hour.
+
+        However many pieces of evidence a student leaves of it, it is attended once.
         """
-        if seen.venue is not None:
-            held = self._timetable.at(seen.venue, seen.at)
-            what = f"timetable\0{held.event}" if held else f"{seen.venue}\0{seen.at // _HOUR:.0f}"
-            return f"{what}\0{seen.activity}\0{student.decode()}"
-        # Equal rows of one file are as many events; the same file sent twice has the same ones.
-        ordinal = number(find(source_headers, ORDINAL))
-        return f"{source}\0{seen.event}#{ordinal}" if ordinal else f"{source}\0{seen.event}"
+        if seen.attended is not None:
+            return f"timetable\0{seen.attended}"
+        if seen.venue is None:
+            return None
+        held = self._timetable.at(seen.venue, seen.at)
+        return f"timetable\0{held.event}" if held else f"{seen.venue}\0{seen.at // _HOUR:.0f}"
+
+
+def _once(seen: Seen, source: str, source_headers: Headers) -> str:
+    """Return what makes an activity one: nothing that has the same counts again within the window."""
+    # Equal rows of one file are as many events; the same file sent twice has the same ones.
+    ordinal = number(find(source_headers, ORDINAL))
+    return f"{source}\0{seen.event}#{ordinal}" if ordinal else f"{source}\0{seen.event}"

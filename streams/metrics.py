@@ -43,9 +43,9 @@ timetable_records = Counter(
 roster_records = Counter("leap_roster_records", "Roster records dealt with", ["outcome"])
 activities = Counter(
     "leap_activities",
-    "Activities that engagement has dealt with: counted (late ones too), repeated (same once-key), "
-    "fenced (already in the state), "
-    "late (a closed day was restated), late_beyond (before the window)",
+    "Activities that engagement has dealt with: counted (late ones too), repeated (same once-key, or more evidence of "
+    "the same attendance), fenced (already in the state), "
+    "late (a closed day was restated), late_beyond (before the window), retracted (taken back by their source)",
     ["outcome"],
 )
 rating_changes = Counter("leap_rating_changes", "Rating changes sent")
@@ -58,6 +58,7 @@ last_closed_day = Gauge(
 )
 students = Gauge("leap_students", "Students on the roster of a partition", ["partition"])
 once_keys = Gauge("leap_once_keys", "Keys held to tell repeats, of a partition", ["partition"])
+evidence = Gauge("leap_evidence", "Pieces of evidence of attendance held, of a partition", ["partition"])
 batch_seconds = Histogram(
     "leap_batch_seconds", "Time a batch takes, by stage of the work", ["role", "stage"], buckets=_LATENCY
 )

@@ -24,6 +24,7 @@ class Known:
         self.entry = entry
         self.counts: dict[date, dict[str, int]] = {}
         self.frozen: dict[date, float] = {}
+        self.active: set[date] = set()
         self.last_active: date | None = None
         self.open: dict[str, date] = {}
         self.rating: tuple[str | None, str | None] = (None, None)
@@ -33,7 +34,12 @@ class Known:
         return any(self.counts.get(day, {}).values())
 
     def note_active(self, day: date) -> None:
-        self.last_active = day if self.last_active is None else max(self.last_active, day)
+        self.active.add(day)
+        self.last_active = max(self.active)
+
+    def note_idle(self, day: date) -> None:
+        self.active.discard(day)
+        self.last_active = max(self.active, default=None)
 
 
 class Oracle:
@@ -51,6 +57,8 @@ class Oracle:
         self.stale: dict[str, date] = {}
         self.students: dict[str, Known] = {}
         self.once: set[tuple[date, int]] = set()
+        self.taken_back: set[tuple[date, int]] = set()
+        self.evidence: dict[tuple[date, int], list[tuple[str, int]]] = {}
         self.days: list[dict[str, Any]] = []
         self.ratings: list[dict[str, Any]] = []
         self.alerts: list[dict[str, Any]] = []
@@ -214,13 +222,15 @@ class Oracle:
         name = "" if key is None else key.decode()
         if self.anchor is None:
             self.anchor = self.begun = self.day_of(appended) - DAY
-        if isinstance(record, log.ActivityRecord | log.StudentRecord):
+        if isinstance(record, log.ActivityRecord | log.Retraction | log.StudentRecord):
             place = (record.position.offset, record.position.index)
             if place <= self.reached.get(record.position.source, (-1, 0)):
                 return
             self.reached[record.position.source] = place
         if isinstance(record, log.ActivityRecord):
             self.activity(name, version, offset, record)
+        elif isinstance(record, log.Retraction):
+            self.retraction(name, version, offset, record)
         elif isinstance(record, log.StudentRecord):
             self.roster(name, version, record)
         elif isinstance(record, log.FeedState):
@@ -228,7 +238,7 @@ class Oracle:
                 self.stale.setdefault(record.feed, self.day_of(record.recorded_at))
             else:
                 self.stale.pop(record.feed, None)
-        else:
+        elif isinstance(record, log.DayClosed):
             day = date.fromisoformat(record.day)
             if day > self.anchor and appended >= self.end_of(day):
                 self.close_through(day, "clock", version)
@@ -243,9 +253,17 @@ class Oracle:
             self.close_through(day - 2 * DAY, "outage", version, trigger=name)
         window = self.policies.window
         if record.once is not None and day > self.anchor - window * DAY:
-            if (day, record.once) in self.once:
-                return
-            self.once.add((day, record.once))
+            if record.attendance is not None:
+                before = self.attended_as(day, record.attendance)
+                pieces = self.evidence.setdefault((day, record.attendance), [])
+                if record.once not in [piece for _, piece in pieces]:
+                    pieces.append((record.activity, record.once))
+                if self.attended_as(day, record.attendance) == before:
+                    return
+            else:
+                if (day, record.once) in self.once | self.taken_back:
+                    return
+                self.once.add((day, record.once))
         if day <= self.anchor:
             known.note_active(day)
         if day <= self.anchor - window * DAY:
@@ -258,10 +276,46 @@ class Oracle:
         if day <= self.anchor and self.closed:
             self.judge(name, known, version, may_open=False, ending="superseded")
 
+    def attended_as(self, day: date, attendance: int) -> str | None:
+        """The activity of the first piece of evidence that stands."""
+        pieces = self.evidence.get((day, attendance), [])
+        return next((activity for activity, piece in pieces if (day, piece) not in self.taken_back), None)
+
+    def retraction(self, name: str, version: int, offset: int, record: log.Retraction) -> None:
+        known, day = self.students.get(name), self.day_of(record.at)
+        if known is None or not self.anchor - self.policies.window * DAY < day <= self.anchor + 2 * DAY:
+            self.rejected.append(offset)
+            return
+        if (day, record.once) in self.taken_back:
+            return
+        if record.attendance is None:
+            self.taken_back.add((day, record.once))
+            changes: dict[str, int] = {record.activity: -record.count} if (day, record.once) in self.once else {}
+        else:
+            before = self.attended_as(day, record.attendance)
+            self.taken_back.add((day, record.once))
+            now = self.attended_as(day, record.attendance)
+            changes = {} if before is None or before == now else {before: -1}
+            if changes and now is not None:
+                changes[now] = 1
+        if changes:
+            self.change(name, known, day, version, changes)
+            if day <= self.anchor and not known.active_on(day):
+                known.note_idle(day)
+            self.rate(name, known, known.rating, version, "correction")
+            if day <= self.anchor and self.closed:
+                self.judge(name, known, version, may_open=False, ending="superseded")
+
     def count(self, name: str, known: Known, day: date, version: int, record: log.ActivityRecord) -> None:
+        self.change(name, known, day, version, {record.activity: record.count})
+
+    def change(self, name: str, known: Known, day: date, version: int, changes: dict[str, int]) -> None:
         counts = known.counts.setdefault(day, {})
         before = {"day": str(day), "score": self.day_score(day, counts), "counts": dict(counts)}
-        counts[record.activity] = min(65535, counts.get(record.activity, 0) + record.count)
+        for activity, change in changes.items():
+            counts[activity] = min(65535, max(0, counts.get(activity, 0) + change))
+            if not counts[activity]:
+                del counts[activity]
         if day <= self.anchor:
             self.say_day(name, day, counts, version)
             self.days[-1] |= {"restated": True, "previous": before}

@@ -24,11 +24,14 @@ _BITS = 64
 
 
 def add(rows: Row, index: Any, slot: Any, activity: Any, count: Any) -> None:
-    """Add ``count[i]`` to ``rows[index[i]]`` at ``slot[i]``, ``activity[i]``; a count saturates at 65,535."""
+    """Add ``count[i]`` (what is taken back is below zero) to ``rows[index[i]]`` at ``slot[i]``, ``activity[i]``.
+
+    A count stays between 0 and 65,535.
+    """
     # 64 bits: a batch of a hundred thousand of the largest count would wrap 32.
-    wide = rows["counts"].astype(np.uint64)
+    wide = rows["counts"].astype(np.int64)
     np.add.at(wide, (index, slot, activity), count)
-    rows["counts"] = np.minimum(wide, _TOP)
+    rows["counts"] = np.clip(wide, 0, _TOP)
 
 
 def advance(rows: Row, rules: Rules, window: int, anchor: int, to: int) -> None:
@@ -63,3 +66,16 @@ def mark_active(rows: Row, day: Any, anchor: int) -> None:
     bit = np.left_shift(np.uint64(1), np.where(reached, back, 0).astype(np.uint64))
     rows["active"] |= np.where(reached, bit, np.uint64(0))
     rows["last_active"] = np.maximum(rows["last_active"], np.where(back >= 0, day, NEVER))
+
+
+def mark_idle(rows: Row, day: Any, anchor: int) -> None:
+    """Note that nothing is left of the closed days ``day[i]`` (of the window) of ``rows[i]``.
+
+    ``last_active`` becomes the last active day of the 64 that the bitmap reaches.
+    """
+    bit = np.left_shift(np.uint64(1), (anchor - np.asarray(day, np.int64)).astype(np.uint64))
+    rows["active"] &= ~bit
+    for i in np.flatnonzero(rows["last_active"] == day).tolist():
+        active = int(rows["active"][i])
+        # The lowest bit is the latest day.
+        rows["last_active"][i] = anchor - ((active & -active).bit_length() - 1) if active else NEVER

@@ -1,59 +1,45 @@
 """Once: the keys of what was counted, so that a repeat within the window does not count again.
 
-A key is 63 bits of a keyed hash of what makes an activity one event at its source. They are kept by day, as sorted
-arrays: 8 bytes a key, and a look-up of a whole batch is two binary searches.
+A key is 63 bits of a keyed hash of what makes an activity one event at its source. What was taken back has the
+complement of its key (``~``, below zero) beside it, so that it is taken back once, and stays so when it is sent again.
+They are kept by day, as sorted arrays: 8 bytes a key, and a look-up of a whole batch is two binary searches.
 """
 
 from typing import Any
 
 import numpy as np
 
-Keys = np.ndarray[Any, np.dtype[np.int64]]
-_NONE: Keys = np.zeros(0, np.int64)
-_MERGE_AT = 4096
+from windows.by_day import Array, ByDay
+
+Keys = Array
 
 
-class OnceKeys:
+class OnceKeys(ByDay):
     """The keys of one partition by day: membership of whole batches, forgetting of whole days."""
 
     def __init__(self) -> None:
         """Know nothing."""
-        self._days: dict[int, tuple[Keys, Keys]] = {}
-
-    def __len__(self) -> int:
-        """Return how many keys are held."""
-        return sum(len(large) + len(small) for large, small in self._days.values())
+        super().__init__(np.zeros(0, np.int64), merged)
 
     def seen(self, days: Any, keys: Keys) -> Any:
         """Say of each (day, key) whether it was added before."""
         result = np.zeros(len(keys), bool)
         for day in set(days.tolist()) if len(days) else ():
-            large, small = self._days.get(day, (_NONE, _NONE))
             mine = days == day
             wanted = keys[mine]
-            result[mine] = _within(large, wanted) | _within(small, wanted)
+            for part in self.parts(day):
+                result[mine] |= _within(part, wanted)
         return result
 
-    def add(self, day: int, keys: Keys) -> None:
-        """Remember keys of a day; a small array takes them until it is worth merging into the large one."""
-        large, small = self._days.get(day, (_NONE, _NONE))
-        small = merged(small, keys)
-        if len(small) > max(_MERGE_AT, len(large) // 8):
-            large, small = merged(large, small), _NONE
-        self._days[day] = (large, small)
-
-    def count(self, day: int) -> int:
-        """Return how many keys of a day are held."""
-        return sum(map(len, self._days.get(day, ())))
-
-    def of(self, day: int) -> Keys:
-        """Return the keys of a day, sorted."""
-        return merged(*self._days.get(day, (_NONE, _NONE)))
-
-    def forget_before(self, day: int) -> None:
-        """Forget every day before ``day``."""
-        for old in [d for d in self._days if d < day]:
-            del self._days[old]
+    def taken_back(self, days: Any, keys: Keys) -> Any:
+        """Say of each (day, key) whether its complement was added before. Costs next to nothing where none was."""
+        result = np.zeros(len(keys), bool)
+        for day in set(days.tolist()) if len(days) else ():
+            for part in self.parts(day):
+                if len(part) and part[0] < 0:
+                    mine = days == day
+                    result[mine] |= _within(part, ~keys[mine])
+        return result
 
 
 def merged(left: Keys, right: Keys) -> Keys:

@@ -23,7 +23,8 @@ class Seen:
     than intake, which knows the student by it. ``at``: seconds since 1970, UTC. ``event``: what makes it one event at
     its source; the same event sent twice has the same, and no other event of this source has it; where that would name
     the person or what they read, it is a hash. ``venue``: what the timetable knows the place by (a meeting, a reader),
-    if it is an attendance that the timetable must confirm.
+    if it is an attendance that the timetable must confirm. ``attended``: the teaching event itself, where the source
+    names it. ``taken_back``: the source says that it was not so; all else is as it was when it said that it was.
     """
 
     person: str
@@ -32,6 +33,8 @@ class Seen:
     event: str
     count: int = 1
     venue: str | None = None
+    attended: str | None = None
+    taken_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,4 +13,4 @@ def read(raw: bytes) -> Outcome:
         event = SourceEvent.model_validate_json(raw)
     except ValidationError as error:
         return Unusable(why(error))
-    return Seen(event.student, event.activity, event.at.timestamp(), event.id, event.count)
+    return Seen(event.student, event.activity, event.at.timestamp(), event.id, event.count, taken_back=event.taken_back)

@@ -13,4 +13,4 @@ def read(raw: bytes) -> Outcome:
         event = PersonEvent.model_validate_json(raw)
     except ValidationError as error:
         return Unusable(why(error))
-    return Seen(event.person, event.activity, event.at.timestamp(), event.id, event.count)
+    return Seen(event.person, event.activity, event.at.timestamp(), event.id, event.count, taken_back=event.taken_back)

@@ -36,7 +36,7 @@ def _swipe(raw: bytes) -> Outcome:
         return Unusable(why(error))
     at = swipe.at.timestamp()
     event = digest("swipe", swipe.card, swipe.reader, at // 1)
-    return Seen(swipe.card, "tap_in", at, event, venue=f"reader:{swipe.reader}")
+    return Seen(swipe.card, "tap_in", at, event, venue=f"reader:{swipe.reader}", taken_back=swipe.taken_back)
 
 
 def _register(fields: Mapping[str, str], zone: ZoneInfo) -> Outcome:
@@ -64,4 +64,4 @@ def _statement(found: Statement) -> Outcome:
 
 
 def _attendance(student: str, event: str, at: float) -> Outcome:
-    return Seen(student, "tap_in", at, digest("register", student, event))
+    return Seen(student, "tap_in", at, digest("register", student, event), attended=event)

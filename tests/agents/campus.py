@@ -11,8 +11,9 @@ from agents.decide import Draft, decide
 from agents.items import Item, Items
 from agents.partition import Context, Partition
 from schemas import log
+from schemas.activities import ACTIVITIES
 from schemas.policy import Policy, PolicySet
-from windows.civil import CivilDays
+from windows.civil import CivilDays, number_of
 from windows.scoring import Rules
 
 LONDON = ZoneInfo("Europe/London")
@@ -76,6 +77,18 @@ class Campus:
         at = more.pop("at", self.at(day))
         record = log.ActivityRecord(activity, at, log.Position("source-0", self.offset), at, count, **more)
         self.step(record, student.encode())
+
+    def take_back(self, student: str, day: date, once: int, activity: Any = "tap_in", **more: Any) -> None:
+        at = self.at(day)
+        record = log.Retraction(activity, at, log.Position("source-0", self.offset), at, once, **more)
+        self.step(record, student.encode())
+
+    def counts(self, student: str, day: date) -> dict[str, int]:
+        """Return what counts on a day of the window, by activity."""
+        context = self.partition.context
+        row = self.partition.rows[self.partition.index[student.encode()]]
+        slot = number_of(day) - (int(row["anchor"]) - context.window + 1)
+        return {ACTIVITIES[code]: n for code, n in enumerate(row["counts"][slot].tolist()) if n}
 
     def close(self, day: date, *, late: float = 300.0) -> None:
         ours = self.policies.on(day)

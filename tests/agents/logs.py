@@ -81,8 +81,17 @@ class Writer:
         for student in self.students:
             if self.rng.random() < 0.85:
                 self.enrol(student)
-        steps = [self.act, self.repeat, self.change_roster, self.say_feed, self.wait, self.close]
-        for step in self.rng.choices(steps, [62, 6, 6, 4, 12, 10], k=self.rng.randint(20, 160)):
+        steps = [
+            self.act,
+            self.repeat,
+            self.attend,
+            self.take_back,
+            self.change_roster,
+            self.say_feed,
+            self.wait,
+            self.close,
+        ]
+        for step in self.rng.choices(steps, [40, 5, 14, 10, 6, 4, 12, 10], k=self.rng.randint(20, 160)):
             step()
         return self.items
 
@@ -146,6 +155,41 @@ class Writer:
         student = rng.choice(self.students)
         self.add(record, student)
         self.sent.append((record, student))
+
+    def attend(self) -> None:
+        """Evidence of one of two events of a student: of two kinds, and some pieces twice."""
+        rng, at = self.rng, self.now.timestamp()
+        i, event = rng.randrange(len(self.students)), rng.randint(0, 1)
+        record = log.ActivityRecord(
+            activity=rng.choice(["tap_in", "zoom"]),
+            at=at - rng.choice([0, 0, 0, 86400, 2 * 86400, 9 * 86400]),
+            position=self.position(rng.choice(["a-0", "a-1"])),
+            recorded_at=at,
+            once=1000 + 100 * i + 10 * event + rng.randint(0, 4),
+            attendance=10 * i + event,
+        )
+        self.add(record, self.students[i])
+        self.sent.append((record, self.students[i]))
+
+    def take_back(self) -> None:
+        """Take back something that was sent lately, or that nobody has sent (yet)."""
+        rng = self.rng
+        lately = [(record, student) for record, student in self.sent[-12:] if record.once is not None]
+        if not lately:
+            return
+        sent, student = rng.choice(lately)
+        once = rng.randint(0, 40) if rng.random() < 0.2 and sent.attendance is None else sent.once
+        assert once is not None
+        record = log.Retraction(
+            activity=sent.activity,
+            at=sent.at,
+            position=self.position(rng.choice(["a-0", "a-1"])),
+            recorded_at=self.now.timestamp(),
+            once=once,
+            count=sent.count,
+            attendance=sent.attendance,
+        )
+        self.add(record, student)
 
     def repeat(self) -> None:
         if self.sent:

@@ -249,7 +249,7 @@ def test_a_batch_of_many_once_keys_fits_the_topic() -> None:
     assert max(len(value or b"") for _, value, _ in draft.effects.changelog) < 1_000_000
     draft.commit()
     assert len(campus.partition.once) == 140_000
-    assert len(set(campus.partition.segments[number_of(MON)])) == 5
+    assert len(set(campus.partition.once_records.names[number_of(MON)])) == 5
 
 
 def test_a_row_that_was_not_written_for_years_is_moved_on_at_once() -> None:

@@ -13,7 +13,7 @@ from agents.decide import decide
 from agents.items import Effects, Item, Items
 from agents.partition import Context, Partition
 from schemas.policy import PolicySet
-from schemas.state import KEY_ONCE, KEY_ROSTER, encode_partition
+from schemas.state import KEY_EVIDENCE, KEY_ONCE, KEY_ROSTER, encode_partition
 from streams.column_table import Latest
 from tests.agents.logs import Writer
 from tests.oracle import Oracle
@@ -86,9 +86,10 @@ def content(topic: Topic, context: Context) -> dict[Any, Any]:
     for key, value in topic.values():
         if key.startswith(KEY_ROSTER):
             held[key] = value
-        elif key.startswith(KEY_ONCE):
-            keys = held.setdefault(key.partition(b"/")[0], set())
-            keys.update(value[i : i + 8] for i in range(0, len(value), 8))
+        elif key.startswith((KEY_ONCE, KEY_EVIDENCE)):
+            entries = held.setdefault(key.partition(b"/")[0], set())
+            size = 8 if key.startswith(KEY_ONCE) else 24
+            entries.update(value[i : i + size] for i in range(0, len(value), size))
     return held
 
 

@@ -75,4 +75,4 @@ def test_keys_are_put_in_order_only_when_their_records_are_merged(monkeypatch: p
     again = Partition(0, written.context)
     again.load(written.held.items())
     assert again.once.of(DAY).tolist() == list(range(1, written.offset + 1))
-    assert len(again.segments[DAY]) < 5
+    assert len(again.once_records.names[DAY]) < 5

@@ -107,7 +107,10 @@ class Author:
             "recorded_at": self.now,
             "count": rng.choice((1, 1, 2, 65_535)),
             "once": rng.choice((None, rng.randint(0, 50), rng.getrandbits(63))),
+            "attendance": rng.choice((None, None, rng.randint(0, 9), rng.getrandbits(63))),
         }
+        if rng.random() < 0.15:
+            made |= {"kind": "retraction", "once": rng.choice((rng.randint(0, 50), rng.getrandbits(63)))}
         return rng.choice(self.students).encode(), made
 
     def student(self) -> tuple[bytes, dict[str, Any]]:

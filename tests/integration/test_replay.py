@@ -39,7 +39,7 @@ async def loaded(installation: Installation) -> dict[int, Any]:
         partition = Partition(number, context)
         partition.load([(key, value) for key, value in values.items() if value is not None])
         rows = {key: (partition.rows[i].tobytes(), partition.students[i]) for key, i in partition.index.items()}
-        once = {day: partition.once.of(day).tobytes() for day in partition.segments}
+        once = {day: partition.once.of(day).tobytes() for day in partition.once_records.names}
         found[number] = rows, once, decode_partition(values[b"\x00"] or b"")
     return found
 

@@ -2,7 +2,7 @@
 
 import json
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -100,8 +100,8 @@ class Everybody:
         return [b"s1" if person in {"1", "one@example.com"} else b"s2" for person, _ in asked]
 
 
-def swipe(card: str, minute: int, reader: str = "LTB 06") -> bytes:
-    return f'{{"card":"{card}","reader":"{reader}","at":"2026-10-05T09:{minute:02}:00Z"}}'.encode()
+def swipe(card: str, minute: int, reader: str = "LTB 06", **more: bool) -> bytes:
+    return json.dumps({"card": card, "reader": reader, "at": f"2026-10-05T09:{minute:02}:00Z"} | more).encode()
 
 
 def join(email: str, minute: int, meeting: str = "123") -> bytes:
@@ -110,8 +110,8 @@ def join(email: str, minute: int, meeting: str = "123") -> bytes:
     return json.dumps({"event": "meeting.participant_joined", "payload": {"object": thing}}).encode()
 
 
-async def attended(source: str, *values: bytes) -> list[tuple[bytes | None, int | None]]:
-    """Return student and once-key of each record that counts; a lecture is on from 9 to 10, in a room and a meeting."""
+async def evidence(source: str, *values: bytes) -> list[tuple[bytes | None, log.ActivityRecord | log.Retraction]]:
+    """Return student and record of each that is for us; a lecture is on from 9 to 10, in a room and a meeting."""
     lecture = TimetabledEvent.model_validate(
         {
             "event": "CS101",
@@ -130,12 +130,17 @@ async def attended(source: str, *values: bytes) -> list[tuple[bytes | None, int 
     ]
     await intake.handle(f"leap.source.{source}", 0, batch)
     assert not collected.letters
-    records = [(key, log.decode(value)) for key, value, _ in collected.messages]
-    return [(key, record.once) for key, record in records if isinstance(record, log.ActivityRecord)]
+    return [(key, cast("log.ActivityRecord | log.Retraction", log.decode(v))) for key, v, _ in collected.messages]
+
+
+async def attended(source: str, *values: bytes) -> list[tuple[bytes | None, int | None]]:
+    """Return student and attendance of each."""
+    return [(student, record.attendance) for student, record in await evidence(source, *values)]
 
 
 async def test_an_attendance_is_one_for_its_event_whatever_the_evidence() -> None:
-    """Two taps, one of them at the other door; a join, and a rejoin from another device."""
+    """Two taps, one of them at the other door; a join, and a rejoin from another device; a row of the register."""
+    register = b"STUDENT_ID\tEVENT_ID\tSTART_TIME\tEVENT_ATTENDED\n1\tCS101\t2026-10-05T10:00:00\t1"
     taps = await attended("tap-ins", swipe("1", 0), swipe("1", 59, "LTB 07"), swipe("2", 5))
     joins = await attended("zoom", join("one@example.com", 1), join("one@example.com", 30))
 
@@ -143,8 +148,15 @@ async def test_an_attendance_is_one_for_its_event_whatever_the_evidence() -> Non
     assert (one, again, other) == (b"s1", b"s1", b"s2")
     assert first == second
     assert first != third
-    assert len({key for _, key in joins}) == 1
-    assert joins[0][1] != first  # another activity
+    assert {key for _, key in joins + await attended("tap-ins", register)} == {first}
+
+
+async def test_each_piece_of_evidence_has_a_key_of_its_own_by_which_it_is_taken_back() -> None:
+    first, second, back = await evidence("tap-ins", swipe("1", 1), swipe("1", 2), swipe("1", 2, taken_back=True))
+
+    assert [type(record) for _, record in (first, second, back)] == [log.ActivityRecord] * 2 + [log.Retraction]
+    assert first[1].once != second[1].once == back[1].once
+    assert first[1].attendance == second[1].attendance == back[1].attendance
 
 
 async def test_a_tap_outside_of_the_timetable_counts_once_an_hour() -> None:
