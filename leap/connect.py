@@ -12,6 +12,7 @@ from schemas.topics import Topic
 from sinks.store import RedisDownError, RedisRefusedError, connect, safe_url, translated
 from streams.admin import Offsets, TopicsError, admin, check_topics
 from streams.connection import RefusedError, reason
+from streams.producer import Producer
 from streams.settings import Settings
 
 _PATIENCE = 5.0
@@ -35,6 +36,24 @@ async def reach_kafka(settings: Settings, *, topics: bool = True, only: Topic | 
         raise CommandError(msg, UNREACHABLE) from error
     except TopicsError as error:
         raise CommandError(str(error), CONFIG) from error
+
+
+@asynccontextmanager
+async def producing(settings: Settings, name: str) -> AsyncIterator[Producer]:
+    """Give a started producer, and stop it.
+
+    Raises:
+        CommandError: Kafka does not answer (any more).
+    """
+    producer = Producer(settings, name)
+    try:
+        await producer.start()
+    except KafkaError as error:
+        raise CommandError(f"no Kafka at {settings.kafka} ({reason(error)})", UNREACHABLE) from error
+    try:
+        yield producer
+    finally:
+        await producer.stop()
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from schemas import faser, identities, log, outputs, source, students, swipe
+from schemas import faser, identities, log, outputs, source, source_states, students, swipe
 from schemas.cloudevents import TYPES
 from schemas.topics import Topic, Topics
 from streams import metrics
@@ -36,6 +36,7 @@ _MODELS: dict[str, type[BaseModel]] = {
 }
 _STRUCTS: dict[str, type[msgspec.Struct]] = {
     "identity": identities.Terms,
+    "source-state": source_states.SourceState,
     "log-activity": log.ActivityRecord,
     "log-retraction": log.Retraction,
     "log-student": log.StudentRecord,

@@ -41,6 +41,7 @@ COMMANDS = {
         "topics": "Make the topics, or check them.",
         "acls": "Give Kafka's users their rights, or check them.",
         "identities": "Say which student has which key at a source.",
+        "sources": "Pause a source, and let it go on.",
         "dead-letters": "List records that could not be used, and send them again.",
         "ingest": "Send a source system's export file, and say what is in it.",
         "timetable": "Load teaching events, or cancel them.",

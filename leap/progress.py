@@ -19,6 +19,7 @@ from schemas.unmatched import UnmatchedError
 from streams.admin import Offsets
 from streams.reader import consumer, read_to_end
 from streams.settings import Role, Settings
+from streams.source_states import read_states
 from windows.civil import date_of
 
 _TAIL = 200
@@ -48,6 +49,15 @@ class Waiting(NamedTuple):
     since: str
 
 
+class Paused(NamedTuple):
+    """Since when a source is paused, by whom (breaker, operator), and what the breaker found: so many of so many."""
+
+    since: str
+    by: str
+    unusable: int
+    of: int
+
+
 class Closed(NamedTuple):
     """The last day of a partition: closed by the clock (in the log), by engagement (rated), and in Redis."""
 
@@ -62,6 +72,7 @@ class Status:
 
     lag: Sequence[Lag]
     sources: dict[str, Source]
+    paused: dict[str, Paused]
     waiting: dict[str, Waiting]
     closed: dict[int, Closed]
 
@@ -70,6 +81,7 @@ class Status:
         return {
             "lag": [lag._asdict() for lag in self.lag],
             "sources": {name: source._asdict() for name, source in self.sources.items()},
+            "paused": {name: paused._asdict() for name, paused in self.paused.items()},
             "waiting": {name: waiting._asdict() for name, waiting in self.waiting.items()},
             "closed": {str(number): closed._asdict() for number, closed in self.closed.items()},
         }
@@ -126,7 +138,7 @@ async def read_status(settings: Settings, offsets: Offsets, redis: "Redis") -> S
         closed = await _closed(kafka, offsets, settings, redis)
     finally:
         await kafka.stop()
-    return Status(await read_lags(settings, offsets, redis), sources, waiting, closed)
+    return Status(await read_lags(settings, offsets, redis), sources, await _paused(settings), waiting, closed)
 
 
 async def _source(kafka: AIOKafkaConsumer, offsets: Offsets, topic: str) -> Source:
@@ -136,6 +148,14 @@ async def _source(kafka: AIOKafkaConsumer, offsets: Offsets, topic: str) -> Sour
         record.timestamp for records in (await _tails(kafka, offsets, partitions, 1)).values() for record in records
     ]
     return Source(sum(ends[tp] - starts[tp] for tp in partitions), iso(max(last) / 1000) if last else None)
+
+
+async def _paused(settings: Settings) -> dict[str, Paused]:
+    return {
+        name: Paused(iso(known.state.since), known.state.by, known.state.unusable, known.state.of)
+        for name, known in sorted((await read_states(settings)).items())
+        if known.paused
+    }
 
 
 async def _waiting(kafka: AIOKafkaConsumer, offsets: Offsets, settings: Settings) -> dict[str, Waiting]:

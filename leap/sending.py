@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 
+from leap.connect import producing
 from leap.errors import UNREACHABLE, CommandError
 from streams.intake import partition_of
 from streams.producer import DeliveryError, Message, Producer, Sent, delivered
@@ -18,17 +19,14 @@ async def sending(settings: Settings, name: str, done: Callable[[], str]) -> Asy
     """Give a producer. ``done`` says what the broker has by now, for whoever must run the command again.
 
     Raises:
-        CommandError: the broker did not take a batch.
+        CommandError: Kafka does not answer, or did not take a batch.
     """
-    producer = Producer(settings, name)
-    await producer.start()
     try:
-        yield producer
+        async with producing(settings, name) as producer:
+            yield producer
     except DeliveryError as error:
         msg = f"Kafka at {settings.kafka} did not take a batch after {done()} ({error}). Run it again."
         raise CommandError(msg, UNREACHABLE) from error
-    finally:
-        await producer.stop()
 
 
 async def deliver(producer: Producer, topic: str, messages: Iterable[Message]) -> None:

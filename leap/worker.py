@@ -23,6 +23,7 @@ from streams import event_loop, metrics
 from streams.admin import Offsets, TopicsError, admin, check_topics
 from streams.clock import Clock
 from streams.connection import RefusedError, reason
+from streams.holds import Holds
 from streams.identities import IdentityView
 from streams.intake import Intake
 from streams.producer import Producer
@@ -39,6 +40,7 @@ from streams.role import (
 )
 from streams.roster_view import RosterView
 from streams.settings import Process, Role, Settings
+from streams.source_states import SourceStates
 from streams.sources import Options
 from streams.sources.registry import keyed, options_of
 from streams.sources.registry import sources as adapters
@@ -90,7 +92,9 @@ def run(role: Role, settings: Settings) -> int:
         "intake": [topic.name for topic in topics.sources.values()],
         "engagement": [topics.student_log.name],
     }
-    return Streaming(settings, role, sources[role], health, _maker(role, settings, policies, health)).run()
+    holds = Holds()
+    make = _maker(role, settings, policies, health, holds)
+    return Streaming(settings, role, sources[role], health, make, holds).run()
 
 
 def _check(role: Role, settings: Settings, policies: PolicySet) -> None:
@@ -153,7 +157,9 @@ async def reach(settings: Settings, role: Process) -> None:
         await _reach_redis(settings)
 
 
-def _maker(role: Role, settings: Settings, policies: PolicySet, health: Health) -> Callable[[], Awaitable[Handler]]:
+def _maker(
+    role: Role, settings: Settings, policies: PolicySet, health: Health, holds: Holds
+) -> Callable[[], Awaitable[Handler]]:
     async def make() -> Handler:
         producer = Producer(settings, role)
         await producer.start()
@@ -161,7 +167,7 @@ def _maker(role: Role, settings: Settings, policies: PolicySet, health: Health) 
         if role == "roster":
             return Roster(settings, producer, letters)
         if role == "intake":
-            return await _intake(settings, policies, producer, letters, health)
+            return await _intake(settings, policies, producer, letters, health, holds)
         context = Context(Rules(policies), CivilDays(policies.zone), settings.epoch)
         engagement = Engagement(settings, context, producer, letters, health)
         _for_ever(_mark(engagement, settings.marker_interval), "engagement: markers")
@@ -171,18 +177,22 @@ def _maker(role: Role, settings: Settings, policies: PolicySet, health: Health) 
 
 
 async def _intake(
-    settings: Settings, policies: PolicySet, producer: Producer, letters: DeadLetters, health: Health
+    settings: Settings, policies: PolicySet, producer: Producer, letters: DeadLetters, health: Health, holds: Holds
 ) -> Intake:
     """Return the handler of intake; with identities, timetable, waiting room where sources have keys of their own."""
     roster = RosterView(settings)
     await roster.start()
+    states = SourceStates(settings, producer, holds)
+    await states.start()
+    _for_ever(states.follow(), "intake: states of sources")
+    _for_ever(states.probe(), "intake: paused sources")
     if not keyed(settings.sources):
-        return Intake(settings, producer, letters, roster)
+        return Intake(settings, producer, letters, roster, states=states)
     identities, timetable = IdentityView(settings, CivilDays(policies.zone)), TimetableView(settings)
     await identities.start(health.progress)
     await timetable.start()
     options = options_of(settings, policies.zone)
-    intake = Intake(settings, producer, letters, roster, identities, timetable.timetable, options)
+    intake = Intake(settings, producer, letters, roster, identities, timetable.timetable, options, states)
     _for_ever(identities.follow(), "intake: identities")
     _for_ever(timetable.follow(), "intake: timetable")
     room = WaitingRoom(settings, producer, letters, intake, identities, roster)

@@ -34,6 +34,7 @@ TYPES = {
     "source": "leap.source-event.v1",
     "faser": "leap.faser-event.v1",
     "identity": "leap.identity.v1",
+    "source-state": "leap.source-state.v1",
 }
 """Every event type of ours, by the kind of record."""
 

@@ -97,6 +97,9 @@ class Topics:
         self.clock = Topic(
             f"{prefix}.clock", "the clock's memory: last day closed a partition, state of each feed", _COMPACT
         )
+        self.source_states = Topic(
+            f"{prefix}.source-states", "which sources are paused, by intake or an operator", _COMPACT | _APPEND_TIME
+        )
         self.sources = {name: self.source(name) for name in sources}
 
     def source(self, name: str) -> Topic:
@@ -115,6 +118,7 @@ class Topics:
     def __iter__(self) -> Iterator[Topic]:
         """Iterate over all topics, in the direction of the data."""
         yield from self.sources.values()
+        yield self.source_states
         yield self.students
         yield self.identities
         yield self.unmatched

@@ -46,7 +46,7 @@ async def admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
 
 def partitions_of(topic: Topic, settings: Settings) -> int:
     """Return how many partitions a topic should have."""
-    if topic is settings.topics.clock or topic.name == settings.topics.clock.name:
+    if topic.name in {settings.topics.clock.name, settings.topics.source_states.name}:
         return 1
     return settings.partitions if topic.by_student else settings.source_partitions
 

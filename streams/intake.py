@@ -13,9 +13,10 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, TypeGuard
 
-from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.partitioner import murmur2
 
 from schemas import log
 from schemas.cloudevents import Headers, find, headers, number
@@ -29,6 +30,7 @@ from streams.producer import Message, Producer, delivered
 from streams.role import DeadLetterBox, Handler
 from streams.roster_view import RosterView
 from streams.settings import Settings
+from streams.source_states import SourceStates
 from streams.sources import NotForUs, Options, Outcome, Seen, Unusable
 from streams.sources.registry import sources
 from streams.timetable import Timetable
@@ -42,14 +44,13 @@ _OLDEST = 631152000.0  # 1990-01-01: before it no civil day is laid out
 _HOUR = 3600.0
 _OUTSIDE = NotForUs("outside of the timetable")
 LARGEST = 1024 * 1024
+_STUDENTS = 100_000  # whose partition is remembered: murmur2 is plain Python
 
-_partition_of = DefaultPartitioner()
 
-
+@lru_cache(_STUDENTS)
 def partition_of(key: bytes, partitions: int) -> int:
     """Return a student's partition: Kafka's default (murmur2), so that any producer of the world agrees."""
-    numbers = list(range(partitions))
-    return int(_partition_of(key, numbers, numbers))
+    return int(murmur2(key) & 0x7FFFFFFF) % partitions
 
 
 class Intake(Handler):
@@ -64,11 +65,12 @@ class Intake(Handler):
         identities: IdentityView | None = None,
         timetable: Timetable | None = None,
         options: Options | None = None,
+        states: SourceStates | None = None,
     ) -> None:
         """Take what it works with; all of it is already started.
 
         Without ``identities`` a person whom a source knows by its own key is unknown; without ``timetable`` there are
-        no teaching events.
+        no teaching events; without ``states`` no source ever pauses.
         """
         self._settings = settings
         self._topics = settings.topics
@@ -79,6 +81,7 @@ class Intake(Handler):
         self._identities = identities
         self._timetable = Timetable() if timetable is None else timetable
         self._sources = sources(options or Options())
+        self._states = states
         key = settings.hash_key.get_secret_value() if settings.hash_key else ""
         self._hash = hashlib.blake2b(key=hashlib.sha256(key.encode()).digest(), digest_size=8)
 
@@ -90,6 +93,7 @@ class Intake(Handler):
         """
         began = time.perf_counter()
         source = self._topics.source_of(topic)
+        state = None if self._states is None else self._states.of(source)
         found = [self.look(source, record.value) for record in records]
         students = self.students(source, found)
         if any(student is not None and student not in self._roster.known for student in students):
@@ -139,6 +143,8 @@ class Intake(Handler):
         metrics.source_records.labels(source, "waiting").inc(len(waiting))
         metrics.source_records.labels(source, "ignored").inc(len(records) - sent - len(waiting) - len(letters))
         metrics.batch_seconds.labels("intake", "all").observe(time.perf_counter() - began)
+        if self._states is not None:
+            await self._states.judge(source, state, records, {letter.offset for letter in letters})
 
     def look(self, source: str, value: bytes | None) -> Outcome:
         """Return what a source record means."""

@@ -9,6 +9,12 @@ source_records = Counter(
     "Source records that intake has dealt with; a growing share of dead_letter means that a source changed its format",
     ["source", "outcome"],
 )
+source_paused = Gauge(
+    "leap_source_paused",
+    "1 while intake holds a source because too many of its last records were unusable, or an operator said so; alert "
+    "on it (docs/breaker.md)",
+    ["source"],
+)
 dead_letters = Counter(
     "leap_dead_letters", "Records put into the dead letters, by the stage that could not use them", ["stage"]
 )

@@ -14,6 +14,7 @@ Three more things differ from Faust's own driver, each because of a loss or a st
   partitions go.
 """
 
+import asyncio
 import math
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
@@ -86,6 +87,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         timeout: float | None = None,  # noqa: ASYNC109 - the base class names it so
         max_records: int | None = None,
     ) -> Any:
+        if not active_partitions:
+            # aiokafka would take it for all of them. It must be polled nevertheless, or we would leave the group.
+            with consumer._fetcher._subscriptions.fetch_context():
+                await asyncio.sleep(timeout or 0.0)
+            return {}
         most = cast("int", _WHOLE) if max_records is None else max_records
         return await super()._fetch_records(consumer, active_partitions, timeout, most)
 
@@ -132,6 +138,10 @@ class App(faust.App):
         Called when partitions are about to go.
         """
 
+    def fetched(self, topic: str) -> bool:  # noqa: ARG002
+        """Say whether more of a topic is to be fetched now."""
+        return True
+
     def _create_directories(self) -> None:
         """State lives in Kafka."""
 
@@ -160,8 +170,15 @@ class Consumer(driver.Consumer):
             await self._deliver(message)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Any]]:  # noqa: ASYNC109
-        fetched = await super()._getmany(active_partitions, timeout)
+        # Not Faust's own pausing: it resumes all partitions at each rebalance, and one whose buffer has room again.
+        wanted = {tp for tp in active_partitions or () if cast("App", self.app).fetched(tp.topic)}
+        fetched = await super()._getmany(wanted, timeout)
         return {tp: [RecordBatch(tp, records)] for tp, records in fetched.items() if records}
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Look for what stands still, and log it; a held partition is meant to."""
+        if cast("App", self.app).fetched(tp.topic):
+            super().verify_event_path(now, tp)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Offsets between two fetches are the records of the second one."""

@@ -41,7 +41,7 @@ class Batch(Protocol):
 class Record:
     """One record, in the form in which aiokafka hands records over; its headers are read when somebody asks."""
 
-    __slots__ = ("_batch", "_number", "key", "offset", "timestamp", "value")
+    __slots__ = ("_batch", "_headers", "_number", "key", "offset", "timestamp", "value")
 
     def __init__(
         self, offset: int, timestamp: int, key: bytes | None, value: bytes | None, batch: Batch, number: int
@@ -49,6 +49,7 @@ class Record:
         """Take the fields; ``timestamp`` is in ms since 1970."""
         self.offset, self.timestamp, self.key, self.value = offset, timestamp, key, value
         self._batch, self._number = batch, number
+        self._headers: Headers | None = None
 
     @property
     def timestamp_type(self) -> int:
@@ -58,7 +59,9 @@ class Record:
     @property
     def headers(self) -> Headers:
         """Return the headers; none if what stands in their place cannot be read."""
-        return self._batch.headers(self._number)
+        if self._headers is None:
+            self._headers = self._batch.headers(self._number)
+        return self._headers
 
 
 class Records(Sequence[Record]):

@@ -48,7 +48,7 @@ def users(settings: Settings) -> dict[str, str]:
         "clock": "`leap worker clock`",
         "readmodel": "`leap worker readmodel`",
         "gateway": "`leap gateway`",
-        "operator": "a person: `leap topics`, `status`, `parity`, `rebuild`",
+        "operator": "a person: `leap topics`, `sources`, `status`, `parity`, `rebuild`",
         "letters": "a person who mends: `leap dead-letters`, which shows what was sent, personal data included",
         "records": "the student records system",
         "directory": "the directory team: `leap identities`",
@@ -73,7 +73,7 @@ def _rights(settings: Settings) -> Iterator[Right]:
     students, log, state = topics.students.name, topics.student_log.name, topics.engagement.name
     days, ratings, alerts = topics.days.name, topics.ratings.name, topics.alerts.name
     letters, clock = topics.dead_letters.name, topics.clock.name
-    identities, unmatched = topics.identities.name, topics.unmatched.name
+    identities, unmatched, states = topics.identities.name, topics.unmatched.name, topics.source_states.name
     sources = {name: topic.name for name, topic in topics.sources.items()}
 
     def allow(name: str, operation: Operation, *names: str, resource: Resource = "Topic") -> Iterator[Right]:
@@ -94,7 +94,8 @@ def _rights(settings: Settings) -> Iterator[Right]:
     yield from group("intake", "Read", "intake", "waiting-room")
     yield from group("intake", "Describe", "roster")  # a student is known once the roster role has passed them on
     yield from allow("intake", "Read", students, identities, topics.timetable.name, unmatched, *sources.values())
-    yield from allow("intake", "Write", log, unmatched, letters)
+    yield from allow("intake", "Read", states)
+    yield from allow("intake", "Write", log, unmatched, letters, states)
 
     yield from group("engagement", "Read", "engagement")
     yield from allow("engagement", "Read", log, state)
@@ -113,7 +114,8 @@ def _rights(settings: Settings) -> Iterator[Right]:
 
     yield from group("operator", "Describe", "roster", "intake", "waiting-room", "engagement")
     yield from allow("operator", "Create", *everything)
-    yield from allow("operator", "Read", state, days, ratings, alerts, clock, unmatched, *sources.values())
+    yield from allow("operator", "Read", state, days, ratings, alerts, clock, unmatched, states, *sources.values())
+    yield from allow("operator", "Write", states)  # pauses and resumes sources: it decides nothing about a student
 
     # Alone among people: what could not be used is readable to whoever mends it, and to nobody else.
     yield from allow("letters", "Read", letters, students)

@@ -24,6 +24,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from schemas.dead_letters import DeadLetter
 from streams import connection, metrics
 from streams.admin import Offsets
+from streams.holds import Holds
 from streams.reader import METADATA_AGE_MS
 from streams.record_batches import SCHEME, App
 from streams.records import Records
@@ -241,6 +242,48 @@ The next ones wait in Faust's buffer, whose backpressure then pauses the fetch.
 """
 
 
+class _Lane:
+    """The batches of one partition that wait, in order.
+
+    While its topic is held it takes any number: one agent puts into all lanes, and at a full one it would stop, and
+    with it every other topic. They are few, for nothing more is fetched then.
+    """
+
+    def __init__(self) -> None:
+        """Begin empty, with room."""
+        self._waiting: asyncio.Queue[Any] = asyncio.Queue()
+        self._room = asyncio.Event()
+        self.held = False
+
+    @property
+    def held(self) -> bool:
+        """Whether the topic is held."""
+        return self._held
+
+    @held.setter
+    def held(self, held: bool) -> None:
+        self._held = held
+        self._look()
+
+    async def put(self, event: Any) -> None:
+        """Put a batch in, when there is room."""
+        await self._room.wait()
+        self._waiting.put_nowait(event)
+        self._look()
+
+    async def get(self) -> Any:
+        """Take the next batch."""
+        event = await self._waiting.get()
+        self._look()
+        return event
+
+    def _look(self) -> None:
+        if self._held or self._waiting.qsize() < _LANE:
+            self._room.set()
+        else:
+            self._room.clear()
+
+
 class Handler:
     """What a streaming role does with its batches. Made inside the event loop that calls it."""
 
@@ -264,18 +307,28 @@ class Streaming:
     """A role that consumes with Faust: an app with one agent over record batches."""
 
     def __init__(
-        self, settings: Settings, role: Role, topics: list[str], health: Health, make: Callable[[], Awaitable[Handler]]
+        self,
+        settings: Settings,
+        role: Role,
+        topics: list[str],
+        health: Health,
+        make: Callable[[], Awaitable[Handler]],
+        holds: Holds | None = None,
     ) -> None:
-        """Build the app; nothing is connected yet. ``make`` connects and returns the handler, once the loop runs."""
+        """Build the app; nothing is connected yet.
+
+        ``make`` connects and returns the handler, once the loop runs. ``holds``: topics that it holds meanwhile.
+        """
         self._settings = settings
         self._role = role
         self._health = health
         self._make = make
+        self._holds = holds or Holds()
         self._made: asyncio.Task[Handler] | None = None
         self._settled = asyncio.Event()
         self._idle = asyncio.Event()
         self._busy = 0
-        self._lanes: dict[Any, asyncio.Queue[Any]] = {}
+        self._lanes: dict[Any, _Lane] = {}
         self._done: dict[Any, int | None] = {}
         self.app = App(
             settings.group(role),
@@ -301,6 +354,7 @@ class Streaming:
         )
         self.app.fetch_wait = settings.fetch_wait
         self.app.drain = self._drain  # type: ignore[method-assign]
+        self.app.fetched = self._holds.fetched  # type: ignore[method-assign]
         self.app.on_partitions_assigned.connect(self._on_assigned)  # type: ignore[arg-type]
         source = self.app.topic(*topics, value_type=None, key_type=None, value_serializer="raw", key_serializer="raw")
         self.app.agent(source, name=role)(self._agent)
@@ -324,19 +378,24 @@ class Streaming:
             if self._current(message):
                 lane = self._lanes.get(message.tp)
                 if lane is None:
-                    lane = self._lanes[message.tp] = asyncio.Queue(_LANE)
+                    lane = self._lanes[message.tp] = _Lane()
                     asyncio.ensure_future(self._work(lane, stream)).add_done_callback(self._lane_ended)
                 await lane.put(event)
 
     def _current(self, message: Any) -> bool:
         return bool(message.generation_id == self.app.consumer_generation_id)
 
-    async def _work(self, lane: "asyncio.Queue[Any]", stream: Any) -> None:
+    async def _work(self, lane: _Lane, stream: Any) -> None:
         """Deal with the batches of one partition, in order. Nothing may leave this loop: Faust would acknowledge it."""
         while True:
             event = await lane.get()
             # Faust lets the flow go on before it says what was assigned.
             await self._settled.wait()
+            # A batch that is held is not in hand: a rebalance does not wait for it, but drops it.
+            while self._current(event.message) and not self._holds.passes(event.message.topic):
+                lane.held = True
+                await self._holds.changed()
+            lane.held = False
             if self._current(event.message):
                 self._busy += 1
                 try:
@@ -372,6 +431,7 @@ class Streaming:
         self.app.consumer_generation_id = _BETWEEN
         self._settled.clear()
         self._idle.clear()
+        self._holds.look_again()
         try:
             if self._busy:
                 await asyncio.wait_for(self._idle.wait(), self._settings.rebalance_timeout / 2)
@@ -421,7 +481,7 @@ class Streaming:
         if done != self._done:
             self._done = done
             self._health.progress()
-        self._health.behind(behind=any(lags.values()))
+        self._health.behind(behind=any(lag for tp, lag in lags.items() if tp.topic not in self._holds))
 
     def run(self) -> int:
         """Run until a signal; returns the exit code."""

@@ -143,6 +143,15 @@ class Settings(BaseSettings):
     unmatched_patience: float = Field(
         14 * 86400.0, description="a record whose person is unknown for so long becomes a dead letter"
     )
+    breaker_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5, description="a source pauses when more than this share of its last records is unusable; 1: never"
+    )
+    breaker_records: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        100, description="so many last records of a source are judged, and fewer are not (each process has its own)"
+    )
+    breaker_retry: Annotated[float, Field(gt=0)] = Field(
+        900.0, description="a source paused for so long gets a batch through; if that is fine, the source goes on"
+    )
     moodle_dates: str = Field(
         "%d/%m/%y, %H:%M", description="form of the dates in Moodle's report export, as for strptime"
     )

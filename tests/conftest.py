@@ -88,6 +88,16 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def redis_db(redis_url: str) -> str:
     """URL of a database that is empty and this test's own."""
+    return _empty_database(redis_url)
+
+
+@pytest.fixture(scope="module")
+def redis_db_of_module(redis_url: str) -> str:
+    """URL of a database that is empty and this module's own."""
+    return _empty_database(redis_url)
+
+
+def _empty_database(redis_url: str) -> str:
     url = f"{redis_url}/{1 + next(_redis_tests) % 15}"
     with redis.Redis.from_url(url) as client:
         client.flushdb()
@@ -97,4 +107,9 @@ def redis_db(redis_url: str) -> str:
 @pytest.fixture
 def topic_prefix() -> str:
     """Begins the names of this test's topics and groups, so that tests share a broker."""
+    return new_prefix()
+
+
+def new_prefix() -> str:
+    """Return what begins the names of topics and groups that nobody else has."""
     return f"t{uuid.uuid4().hex[:12]}."

@@ -31,10 +31,15 @@ def chaos(
 ) -> int:
     """Let faults strike a running installation at random, then check that nothing is lost, doubled or undone.
 
-    Starts Apache Kafka and Redis or Valkey of its own, keeps a crew of workers running, and sends events whose totals
-    stand in the students' ids, with repeats, late and bad ones, and day closes. Workers, broker and Redis are killed,
-    stopped, emptied and put back meanwhile. After each run of some faults a program of its own reads every topic and
-    Redis and holds them against plain calculations. Exit code 1: something is wrong; the seed repeats it.
+    Starts Apache Kafka and Redis or Valkey of its own, keeps a crew of workers and a gateway running, and sends events
+    whose totals stand in the students' ids, with repeats, late and bad ones, and day closes. They come to a topic,
+    through the gateway (CloudEvents, xAPI) and in a file that grows and is loaded again every day; Moodle and the file
+    know students by keys of their own, of which two thirds become known in the middle of the run, so that records wait.
+
+    Workers, gateway, broker and Redis are killed, stopped, emptied and put back meanwhile, and so is whoever loads the
+    file. What the gateway does not answer with success is sent again, the same bytes, as vendors do. After each run of
+    some faults a program of its own reads every topic and Redis and holds them against plain calculations. Exit code 1:
+    something is wrong; the seed repeats it.
 
     Needs a checkout, Java and Maven. A fault takes about four seconds.
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from leap.connect import offsets, reach_kafka, redis_client
 from leap.options import Where
 from leap.progress import Status, read_status
-from leap.terminal import out, print_json
+from leap.terminal import err, out, print_json
 from streams.settings import Settings
 
 _NOWHERE = Where()
@@ -19,7 +19,7 @@ _NOWHERE = Where()
 def status(
     *, json: Annotated[bool, Parameter(help="Print one JSON document.")] = False, where: Where = _NOWHERE
 ) -> None:
-    """Show how far each role is behind, how fresh each source is, what waits for a student, and the last day closed.
+    """Show how far each role is behind, how fresh each source is and whether it is paused, what waits, what is closed.
 
     It asks Kafka and Redis, not the processes: so it also answers when none of them does.
 
@@ -47,14 +47,20 @@ def _print(found: Status) -> None:
     sources = _table("source", "records", "last record")
     for source, (records, last) in found.sources.items():
         sources.add_row(source, f"{records:,}", last or "none")
+    paused = _table("paused source", "since", "by", "why")
+    for source, (since, by, unusable, of) in found.paused.items():
+        why = f"{unusable:,} of {of:,} records unusable" if of else ""
+        paused.add_row(source, since, by, why, style="red")
     waiting = _table("source", "waiting", "since")
     for source, (records, since) in found.waiting.items():
         waiting.add_row(source, f"{records:,}", since, style="yellow")
     days = _table("partition", "closed by the clock", "closed by engagement", "in Redis")
     for partition, closed in found.closed.items():
         days.add_row(str(partition), *(day or "none" for day in closed))
-    for table in (roles, sources, *([waiting] if waiting.rows else []), days):
+    for table in (roles, sources, *(table for table in (paused, waiting) if table.rows), days):
         out.print(table)
+    if found.paused:
+        err.print("docs/breaker.md says what to do about a paused source (leap sources --help)")
 
 
 def _table(*columns: str) -> Table:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from schemas.activities import Activity
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True, gc=False):
     """An activity as its source tells it.
 
     ``person``: the source's own key of the person (a user id, a card number, an e-mail address). It goes no further

@@ -76,9 +76,10 @@ class _LogRow(msgspec.Struct):
 
 
 def _from_log(body: dict[str, Any]) -> Said:
-    columns = {name: body[name] for name in _LogRow.__struct_fields__ if name in body}
+    if "" in body.values():
+        body = {name: None if held == "" else held for name, held in body.items()}
     try:
-        row = msgspec.convert({n: None if held == "" else held for n, held in columns.items()}, _LogRow, strict=False)
+        row = msgspec.convert(body, _LogRow, strict=False)
     except msgspec.ValidationError as error:
         return Unusable(why(error))
     mobile = is_mobile(row.origin)

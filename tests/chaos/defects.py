@@ -13,8 +13,9 @@ DEFECTS: dict[str, Callable[[], None]] = {}
 
 
 def plant(name: str) -> None:
-    """Take the protection of that name away in this process."""
-    DEFECTS[name]()
+    """Take the protection of that name away in this process; of several names, with commas between them, all."""
+    for one in name.split(","):
+        DEFECTS[one]()
 
 
 def _defect(plant_it: Callable[[], None]) -> Callable[[], None]:
@@ -46,6 +47,42 @@ def acknowledge_before_the_changelog() -> None:
 
     _tasks: set[Any] = set()
     Engagement.handle = early  # type: ignore[method-assign,assignment]
+
+
+@_defect
+def answered_before_kafka_has_it() -> None:
+    """The gateway answers success when it has understood a request, and brings it to Kafka afterwards."""
+    from streams.gateway.entrance import Entrance  # noqa: PLC0415
+
+    deliver = Entrance.deliver
+    tasks: set[Any] = set()
+
+    async def early(self: Any, source: str, messages: Any) -> None:
+        task = asyncio.ensure_future(deliver(self, source, messages))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    Entrance.deliver = early  # type: ignore[method-assign]
+
+
+@_defect
+def what_waited_without_its_once_key() -> None:
+    """What waited is counted by its place in the waiting room alone, which it may have had twice."""
+    from msgspec.structs import replace  # noqa: PLC0415
+
+    from schemas import log  # noqa: PLC0415
+    from streams.intake import Intake  # noqa: PLC0415
+
+    message = Intake.message
+
+    def keyless(self: Any, *args: Any) -> Any:
+        key, value, headers = message(self, *args)
+        record = log.decode(value or b"")
+        if isinstance(record, log.ActivityRecord) and ".unmatched-" in record.position.source:
+            value = log.encode(replace(record, once=None))
+        return key, value, headers
+
+    Intake.message = keyless  # type: ignore[method-assign,assignment]
 
 
 @_defect

@@ -11,11 +11,12 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,16 +26,36 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import httpx
 from aiokafka.errors import KafkaError
 
 from deploy.servers import ApacheKafka, EmbeddedValkey
+from leap.errors import OK, UNREACHABLE
 from schemas import log
-from streams.producer import DeliveryError
+from schemas.identities import Claim, Terms, encode
+from streams.gateway.events import BATCH
+from streams.identities import Hashing
+from streams.intake import partition_of
+from streams.producer import DeliveryError, Message
 from streams.reader import StalledError
-from streams.settings import Role
+from streams.settings import Process
 from tests.chaos import faults as kinds
-from tests.chaos.workload import ANCIENT, Day, Workload, recorded, tomorrow
-from tests.integration.harness import ROOT, Event, Installation, Worker, noon
+from tests.chaos.workload import (
+    ANCIENT,
+    HEAD,
+    SOURCES,
+    Day,
+    Identity,
+    Way,
+    Workload,
+    cloudevents,
+    recorded,
+    row,
+    statements,
+    tomorrow,
+)
+from tests.integration.faulty_worker import FILE_BATCH
+from tests.integration.harness import ROOT, Event, Installation, Program, Worker, noon
 
 BROKER = {
     # Workers are taken for dead after two seconds, so that a run has many rebalances and little waiting.
@@ -46,9 +67,34 @@ BROKER = {
     "log.segment.delete.delay.ms": "1000",
 }
 GROUP = {"session_timeout": 2.0, "heartbeat": 0.4, "rebalance_timeout": 4.0, "start_timeout": 120.0}
-CREW: tuple[Role, ...] = ("roster", "intake", "intake", "engagement", "engagement", "readmodel", "readmodel")
+CREW: tuple[Process, ...] = (
+    "roster",
+    *("intake", "intake"),
+    *("engagement", "engagement"),
+    *("readmodel", "readmodel"),
+    "gateway",
+)
+IDENTITIES = {
+    "sources": tuple(sorted(set(SOURCES.values()))),
+    "identity_key": "another secret of the tests",
+    "unmatched_retry": 2.0,
+}
+TOKENS = {source: f"a-token-of-{source}" for source in ("events", "moodle")}
+CREDENTIALS = "".join(
+    f'[[credential]]\nsource = "{source}"\nkind = "bearer"\nsecrets = ["{token}"]\n' for source, token in TOKENS.items()
+)
+_POSTED: dict[Way, tuple[str, dict[str, str], Callable[[Sequence[Event]], bytes]]] = {
+    "cloudevents": ("/events", {"Content-Type": BATCH}, cloudevents),
+    "xapi": (
+        "/xapi/statements",
+        {"Content-Type": "application/json", "X-Experience-API-Version": "2.0.0"},
+        statements,
+    ),
+}
+ANSWERED_WITHIN = 5.0
+"""A vendor takes an answer after so many seconds for a failure."""
 STUDENTS, EACH, PARTITIONS = 120, 12, 3
-FAULTS_A_RUN = 25
+FAULTS_A_RUN = 27
 DISK = "size=768m"
 _PAUSE = 0.1
 _DEFECTIVE = 78
@@ -59,7 +105,7 @@ RECOVERY = 180.0
 class Crew:
     """Keeps a number of workers a role running: whoever ends, for whatever reason, is started again."""
 
-    def __init__(self, system: Installation, roles: Sequence[Role], **environment: str) -> None:
+    def __init__(self, system: Installation, roles: Sequence[Process], **environment: str) -> None:
         self._system = system
         self._environment = environment
         self.roles = roles
@@ -84,7 +130,7 @@ class Crew:
                 worker.go_on()
                 worker.kill()
 
-    def _start(self, role: Role, **environment: str) -> Worker:
+    def _start(self, role: Program, **environment: str) -> Worker:
         number = len(self._system.workers) + 1
         orders = self._system.directory / f"{role}-{number}.orders"
         return self._system.start(
@@ -107,7 +153,7 @@ class Crew:
                 self.workers[place] = self._start(worker.role)
             await asyncio.sleep(_PAUSE)
 
-    def of(self, role: Role) -> list[Worker]:
+    def of(self, role: Process) -> list[Worker]:
         """Return the workers of a role."""
         return [worker for worker in self.workers if worker.role == role]
 
@@ -137,7 +183,7 @@ class Crew:
         finally:
             self._holding = False
 
-    async def one_more(self, role: Role, root: Path | None = None) -> Worker:
+    async def one_more(self, role: Process, root: Path | None = None) -> Worker:
         """Start one more worker of a role, of this checkout or another, which is not kept."""
         if root is None:
             return self._start(role)
@@ -246,32 +292,49 @@ class Run:
         self._each = given.pop("each", EACH)
         self._ancient = given.pop("ancient", ANCIENT)
         self._prefix = f"chaos{seed}-{time.time_ns() % 1_000_000}"
-        self._given = GROUP | {"partitions": PARTITIONS, "redis": f"{servers.redis.url}/0"} | given
+        self._given = GROUP | IDENTITIES | {"partitions": PARTITIONS, "redis": f"{servers.redis.url}/0"} | given
         self.work = Workload(seed, self._students, self._days, tomorrow(), each=self._each, ancient=self._ancient)
         self.unsent = self.work.sent
         self.unclosed = len(self.work.days)
+        self.unclaimed = {what: None for day in self.work.days for what in day.events if isinstance(what, Identity)}
+        """Who is not known yet, in the order in which they will be."""
+        self.awaited: set[Identity] = set()
+        """Those of whom something was sent, so that it waits if they are unknown."""
         self.watching: list[asyncio.Task[None]] = []
+        self.vendors: list[asyncio.Task[None]] = []
+        """What the gateway or ingest has still to take of a day."""
+        self.export = directory / "export.tsv"
+        self.export.write_bytes(HEAD)
+        credentials, self._recorded = directory / "gateway.toml", directory / "recorded"
+        credentials.write_text(CREDENTIALS)
+        self._environment = {
+            "LEAP_GATEWAY_PORT": "0",
+            "LEAP_GATEWAY_CREDENTIALS": str(credentials),
+            "RECORDED": str(self._recorded),
+        } | ({"DEFECT": self._defect} if self._defect else {})
         self.awake_at = 0.0
         """When the last of the workers that were told to stop for a while has gone on, and had time to do harm."""
 
     async def play(self, chosen: Sequence[kinds.Fault | None]) -> None:
         """Play the workload, a share for each of these (None: nothing strikes); returns when all of it is done."""
-        async with Installation(
-            self.servers.kafka.address, "apache", self._prefix, self.directory, **self._given
-        ) as system:
+        async with (
+            Installation(self.servers.kafka.address, "apache", self._prefix, self.directory, **self._given) as system,
+            httpx.AsyncClient(timeout=ANSWERED_WITHIN, trust_env=False) as self.vendor,
+        ):
             self.system = system
+            system.private |= {identity.key for identity in [*self.work.known_before, *self.unclaimed]}
             self.now = noon(self.work.first, 1).timestamp()
-            environment = {"DEFECT": self._defect} if self._defect else {}
-            self.crew = Crew(system, CREW, **environment)
+            self.crew = Crew(system, CREW, **self._environment)
             try:
                 async with self.crew.working(), self._ticking():
                     await system.enrol(self.work.ids, noon(self.work.first, 1), department="cs")
+                    await self._claim(self.work.known_before)
                     await system.caught_up("roster", "engagement", timeout=RECOVERY)
                     await self._strike_while_sending(list(chosen))
                     await self._settled()
                     await self._recovered_once_more()
             finally:
-                for task in self.watching:
+                for task in self.watching + self.vendors:
                     task.cancel()
 
     @asynccontextmanager
@@ -307,33 +370,113 @@ class Run:
                 await self._strike(fault)
             await sending
             if closes:
+                await asyncio.gather(*self.vendors)
+                self.vendors.clear()
                 await self._close(day)
 
-    def _shares(self, n: int) -> list[tuple[Day, Sequence[Event], bool]]:
+    def _shares(self, n: int) -> list[tuple[Day, Sequence[Event | Identity], bool]]:
         """Cut the days into `n` shares or a few more, none of which reaches over the end of a day."""
         each = max(1, -(-n // len(self.work.days)))
-        found: list[tuple[Day, Sequence[Event], bool]] = []
+        found: list[tuple[Day, Sequence[Event | Identity], bool]] = []
         for day in self.work.days:
             size = max(1, -(-len(day.events) // each))
             parts = [day.events[i : i + size] for i in range(0, len(day.events), size)] or [()]
             found += [(day, part, part is parts[-1]) for part in parts]
         return found
 
-    async def _trickle(self, day: Day, events: Sequence[Event], seconds: float = 1.5) -> None:
-        """Send a share in small portions; the day's moves and bad records with its first.
+    async def _trickle(self, day: Day, events: Sequence[Event | Identity], seconds: float = 1.5) -> None:
+        """Send a share in small portions; the day's moves, bad records and file with its first.
 
         A source that is told of a failure sends again: the producer does so by itself for half a minute.
         """
         if events and events[0] is day.events[0]:
+            self._date(day)
+            self.vendors.append(asyncio.create_task(self._load_rows(day.rows)))
             for student, department in day.moves:
                 await self._insist(partial(self.system.enrol, [student], noon(day.date, 2), department=department))
             topic, at = self.system.topics.source("events").name, self.system.at(noon(day.date, 2))
             await self._insist(partial(self.system.send_raw, topic, 0, [(None, value, at) for value in day.bad]))
         portions = [events[i : i + 10] for i in range(0, len(events), 10)]
         for portion in portions:
-            await self._insist(partial(self.system.send, portion, lambda event: recorded(event, day.date)))
-            self.unsent -= len(portion)
+            await self._send(day, portion)
             await asyncio.sleep(seconds / len(portions))
+
+    def _date(self, day: Day) -> None:
+        """Begin a day: its rows are added to the file, and what comes now is recorded in its evening."""
+        with self.export.open("ab") as file:
+            file.writelines(map(row, day.rows))
+        written = self._recorded.with_suffix(".new")
+        written.write_text(str(noon(day.date, 23, 59).timestamp()))
+        written.rename(self._recorded)
+
+    async def _send(self, day: Day, portion: Sequence[Event | Identity]) -> None:
+        """Send a portion, each event by its way; the gateway may take its part later."""
+        by_way: defaultdict[Way, list[Event]] = defaultdict(list)
+        for what in portion:
+            if isinstance(what, Event):
+                by_way[self.work.way(what)].append(what)
+        direct = by_way["topic"]
+        await self._insist(partial(self.system.send, direct, lambda event: recorded(event, day.date)))
+        self.unsent -= len(direct)
+        await self._claim([what for what in portion if isinstance(what, Identity)])
+        for way in _POSTED:
+            if by_way[way]:
+                self.vendors.append(asyncio.create_task(self._post(way, by_way[way])))
+
+    async def _post(self, way: Way, events: Sequence[Event]) -> None:
+        """Send to the gateway as a vendor does: the same bytes again until the answer is success."""
+        source, (address, headers, written) = SOURCES[way], _POSTED[way]
+        headers, body = headers | {"Authorization": f"Bearer {TOKENS[source]}"}, written(events)
+        self.awaited |= {Identity(source, event.student) for event in events}
+        while True:
+            if (port := self.crew.of("gateway")[0].listening) is not None:
+                with contextlib.suppress(httpx.TransportError):
+                    answer = await self.vendor.post(f"http://127.0.0.1:{port}{address}", content=body, headers=headers)
+                    if answer.is_success:
+                        break
+                    assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE, f"{address}: {answer.text}"
+            await asyncio.sleep(_PAUSE)
+        self.unsent -= len(events)
+
+    async def _load_rows(self, rows: Sequence[Event]) -> None:
+        """Load the file, to which these rows were added."""
+        self.awaited |= {Identity(SOURCES["file"], event.student) for event in rows}
+        await self.load()
+        self.unsent -= len(rows)
+
+    async def load(self, killed_at: float | None = None) -> None:
+        """Load the file as far as it is written, again until all of it is there; killed at a part of it (0 to 1)."""
+        batches = -(-self.export.read_bytes().count(b"\n") // FILE_BATCH)
+        fault = None if killed_at is None else {"point": "in-file", "nth": 1 + int(killed_at * batches)}
+        while True:
+            worker = self.system.start(
+                "ingest",
+                str(self.export),
+                "--source",
+                SOURCES["file"],
+                fault=fault,
+                **self._environment,
+            )
+            code, fault = await worker.ended(RECOVERY), None
+            if code == OK:
+                return
+            assert code in {UNREACHABLE, -signal.SIGKILL}, f"ingest ended with {code}\n{worker.tail()}"
+
+    async def claim(self, n: int) -> None:
+        """Let identities become known before their time, those first that something waits for; if none is left, again."""
+        coming = sorted(self.unclaimed, key=lambda identity: identity not in self.awaited)
+        await self._claim((coming or self.work.known_before)[:n])
+
+    async def _claim(self, identities: Sequence[Identity]) -> None:
+        """Say whose keys these are. Who is known already is told again by the same record."""
+        topic, hashing = self.system.topics.identities.name, Hashing(self.system.settings)
+        for identity in identities:
+            (digest,) = hashing.of(identity.source, identity.key)
+            key = Claim(identity.source, digest, None, identity.student).key()
+            message: Message = key, encode(Terms(1, claimed=1)), []
+            number = partition_of(key, self.system.settings.source_partitions)
+            await self._insist(partial(self.system.send_raw, topic, number, [message]))
+            self.unclaimed.pop(identity, None)
 
     async def _insist(self, send: Callable[[], Awaitable[Any]]) -> None:
         """Send until the broker has it; what it had already comes as a repeat."""
@@ -387,7 +530,7 @@ class Run:
 
     async def _settled(self) -> None:
         """Wait until every role has done everything, and the read model too, and whoever was stopped has gone on."""
-        await self.system.caught_up("roster", "intake", "engagement", timeout=RECOVERY)
+        await self.system.caught_up("roster", "intake", "waiting-room", "engagement", timeout=RECOVERY)
         await self._in_redis()
         await asyncio.sleep(max(0.0, self.awake_at - time.monotonic()))
         await asyncio.wait_for(asyncio.gather(*self.watching), RECOVERY)

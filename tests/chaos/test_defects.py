@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import run as chaos
-from tests.chaos.faults import Fault, at_point
+from tests.chaos.faults import FAULTS, Fault, at_point
 
 pytestmark = pytest.mark.timeout(400)
 
 NOTHING = None
+IN_A_SWEEP = next(fault for fault in FAULTS if fault.name == "intake: kill -9 in a sweep of the waiting room")
 CASES: dict[str, list[Fault | None]] = {
     "acknowledge-before-the-changelog": [at_point("engagement", "after-outputs", "kill", nth=1)] * 4,
     # Of the rows only: with the once-keys the batch would be told to be a repeat of itself.
@@ -26,6 +27,7 @@ CASES: dict[str, list[Fault | None]] = {
     "a-close-that-skips-rows": [],
 }
 """Each defect with the faults that bring it to light, a share of the workload each."""
+AT_THE_WAYS_IN: list[Fault | None] = [at_point("gateway", "before-put", "kill", nth=1), IN_A_SWEEP]
 
 
 @pytest.mark.parametrize("defect", CASES)
@@ -38,9 +40,20 @@ async def test_a_planted_defect_is_caught(servers: chaos.Servers, tmp_path: Path
     assert report["problems"], f"{defect} went unnoticed"
 
 
+async def test_defects_of_the_ways_in_are_caught(servers: chaos.Servers, tmp_path: Path) -> None:
+    """Two in one run: what one of them loses the other one cannot, and what the other one doubles the first cannot."""
+    defect = "answered-before-kafka-has-it,what-waited-without-its-once-key"
+    run = chaos.Run(servers, tmp_path, 5, print, defect=defect, students=40, days=1)
+    await run.play(AT_THE_WAYS_IN)
+    report = await chaos.check(run)
+
+    assert report["lost"] > 0, "an answer that was given too early went unnoticed"
+    assert report["doubled"] > 0, "what waited and was counted twice went unnoticed"
+
+
 async def test_without_a_defect_the_same_faults_leave_nothing_wrong(servers: chaos.Servers, tmp_path: Path) -> None:
     """All of these faults in one run: nothing lost, doubled or undone."""
-    faults = [fault for chosen in CASES.values() for fault in chosen]
+    faults = [fault for chosen in [*CASES.values(), AT_THE_WAYS_IN] for fault in chosen]
     run = chaos.Run(servers, tmp_path, 5, print, students=60, days=4, ancient=4.0)
     await run.play(faults)
     report = await chaos.check(run)

@@ -211,7 +211,7 @@ def _dead_letters(report: Report, found: Topics, system: Installation, work: Wor
 async def _lag(report: Report, system: Installation) -> None:
     behind = {
         f"{role} {tp.topic}-{tp.partition}": n
-        for role in ("roster", "intake", "engagement")
+        for role in ("roster", "intake", "waiting-room", "engagement")
         for tp, n in (await system.lag(role)).items()  # type: ignore[arg-type]
         if n
     }

@@ -1,6 +1,8 @@
 """Runs one role, as `leap worker ROLE` does, and lets one fault happen at a named point of its work.
 
     python faulty_worker.py engagement      with FAULT={"point": "after-outputs", "action": "kill", "nth": 3, ...}
+    python faulty_worker.py gateway         as `leap gateway`
+    python faulty_worker.py ingest FILE ... as `leap ingest FILE ...`
 
 The product knows nothing of this: the points are wrapped around its functions from here. At the nth pass of the point the
 process writes `mark` (a file, so that a test knows) and kills itself (SIGKILL), stops itself (SIGSTOP) or does what the
@@ -12,13 +14,16 @@ file, once it is there: so a process that runs can be told what is to happen to 
   `before-ack`; with `only: close` passes count only for batches that close a day
 * `in-recovery`: the changelog is read, nothing else done; `in-rebalance`: partitions are assigned, nothing else done
 * `after-send` of intake or roster: everything is delivered, nothing acknowledged; `in-send`: one partition's part is;
-  `after-sweep` of intake: what waited and can move is delivered, nothing committed
+  `in-sweep` of intake: a part of what waited and can move is delivered; `after-sweep`: all of it, nothing committed
+* of the gateway: `before-put` (a request is understood, nothing sent to Kafka), `after-put` (Kafka has it, no answer given)
+* of ingest, which sends its file in small batches then: `in-file` (one partition's part of a batch is delivered)
 * of the read model: `before-write` (a batch is read), `in-write` (it is in Redis, the progress is not)
 * `core`: the core raises for every activity whose count is 6666; `hang`: a batch never ends; `block`: the event loop is
   held for good
 
 `SKEW` in the environment puts the process's clock wrong by so many seconds. `DEFECT` takes one of the product's
-protections away (`tests/chaos/defects.py`).
+protections away (`tests/chaos/defects.py`). `RECORDED` names a file with the simulated time (seconds since 1970) at which what
+gateway and ingest send is recorded: they leave that to the broker, whose clock is none of a test's.
 """
 
 import asyncio
@@ -36,6 +41,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 POISONOUS_COUNT = 6666
 LINGER = 0.6
+FILE_BATCH = 8
+"""Rows that ingest sends at once, where it may be killed between them."""
 
 
 class Fault:
@@ -187,7 +194,8 @@ def sending(fault: Fault, role: str) -> None:
     from streams.waiting_room import WaitingRoom  # noqa: PLC0415
 
     handler: Any = Intake if role == "intake" else Roster
-    handle, send, commit = handler.handle, producer.Producer.send, WaitingRoom._commit
+    handle, send, commit, move = handler.handle, producer.Producer.send, WaitingRoom._commit, WaitingRoom._move
+    sweeping: contextvars.ContextVar[bool] = contextvars.ContextVar("sweeping", default=False)
 
     async def handle_with_faults(self: Any, topic: str, number: int, records: Any) -> None:
         await handle(self, topic, number, records)
@@ -196,7 +204,7 @@ def sending(fault: Fault, role: str) -> None:
 
     async def send_with_faults(self: Any, topic: str, partition: int, messages: Any) -> Any:
         sent = await send(self, topic, partition, messages)
-        if topic.endswith(".student-log") and fault.due("in-send"):
+        if topic.endswith(".student-log") and (fault.due("in-send") or (sweeping.get() and fault.due("in-sweep"))):
             await producer.delivered(sent)
             await fault.strikes(partition=partition)
         return sent
@@ -206,9 +214,17 @@ def sending(fault: Fault, role: str) -> None:
             await fault.strikes(partition=tp.partition)
         await commit(self, tp, offset, **note)
 
+    async def move_with_faults(self: Any, *where: Any) -> None:
+        token = sweeping.set(True)
+        try:
+            await move(self, *where)
+        finally:
+            sweeping.reset(token)
+
     handler.handle = handle_with_faults
     producer.Producer.send = send_with_faults  # type: ignore[method-assign]
     WaitingRoom._commit = commit_with_faults  # type: ignore[method-assign]
+    WaitingRoom._move = move_with_faults  # type: ignore[method-assign]
 
 
 def writing(fault: Fault) -> None:
@@ -229,6 +245,59 @@ def writing(fault: Fault) -> None:
 
     Store.write = write_with_faults  # type: ignore[method-assign]
     Store.claim = claim_with_faults  # type: ignore[method-assign]
+
+
+def answering(fault: Fault) -> None:
+    """Wrap the points of the gateway."""
+    from streams.producer import Producer  # noqa: PLC0415
+
+    put = Producer.put
+
+    async def put_with_faults(self: Any, topic: str, messages: Any) -> None:
+        if fault.due("before-put"):
+            await fault.strikes()
+        await put(self, topic, messages)
+        if fault.due("after-put"):
+            await fault.strikes()
+
+    Producer.put = put_with_faults  # type: ignore[method-assign]
+
+
+def loading(fault: Fault) -> None:
+    """Wrap the point of ingest."""
+    from leap import sending  # noqa: PLC0415
+
+    delivered = sending.delivered
+
+    async def delivered_with_faults(sent: Any) -> Any:
+        if sent and fault.due("in-file"):
+            await delivered(sent[:1])
+            await fault.strikes()
+        return await delivered(sent)
+
+    sending._BATCH = FILE_BATCH
+    sending.delivered = delivered_with_faults  # type: ignore[attr-defined]
+
+
+def recorded(clock: Path) -> None:
+    """Let whatever this process sends be recorded when a file says."""
+    from schemas.cloudevents import recorded_at  # noqa: PLC0415
+    from streams.producer import Producer  # noqa: PLC0415
+
+    put, send = Producer.put, Producer.send
+
+    def stamped(messages: Any) -> Any:
+        header = recorded_at(float(clock.read_text()))
+        return [(key, value, [*headers, header]) for key, value, headers in messages]
+
+    async def put_stamped(self: Any, topic: str, messages: Any) -> None:
+        await put(self, topic, stamped(messages))
+
+    async def send_stamped(self: Any, topic: str, partition: int, messages: Any) -> Any:
+        return await send(self, topic, partition, stamped(messages))
+
+    Producer.put = put_stamped  # type: ignore[method-assign]
+    Producer.send = send_stamped  # type: ignore[method-assign]
 
 
 def skew(seconds: float) -> None:
@@ -256,6 +325,25 @@ def held(fault: Fault, role: str) -> None:
     handler.handle = never_ends
 
 
+def wrap(fault: Fault, role: str) -> None:
+    """Wrap the points of a role, or what the fault is about."""
+    if fault.point in {"hang", "block"}:
+        held(fault, role)
+    elif fault.point == "core":
+        core(fault)
+    elif role in {"intake", "roster"}:
+        sending(fault, role)
+    elif role == "readmodel":
+        writing(fault)
+    elif role == "gateway":
+        answering(fault)
+    elif role == "ingest":
+        loading(fault)
+    else:
+        engagement(fault)
+        rebalancing(fault)
+
+
 def main(role: str) -> int:
     """Run the role of the command line, with the fault of the environment, if any."""
     if sys.platform == "linux":
@@ -268,18 +356,13 @@ def main(role: str) -> int:
 
         defects.plant(defect)
     if text := os.environ.get("FAULT"):
-        fault = Fault(**json.loads(text))
-        if fault.point in {"hang", "block"}:
-            held(fault, role)
-        elif fault.point == "core":
-            core(fault)
-        elif role in {"intake", "roster"}:
-            sending(fault, role)
-        elif role == "readmodel":
-            writing(fault)
-        else:
-            engagement(fault)
-            rebalancing(fault)
+        wrap(Fault(**json.loads(text)), role)
+    if (clock := os.environ.get("RECORDED")) and role in {"gateway", "ingest"}:
+        recorded(Path(clock))
+    if role in {"gateway", "ingest"}:
+        from leap import main as commands  # noqa: PLC0415
+
+        return commands.run(sys.argv[1:])
     from leap.logs import set_up  # noqa: PLC0415
     from leap.worker import run  # noqa: PLC0415
     from streams.settings import Settings  # noqa: PLC0415

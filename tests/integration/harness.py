@@ -22,7 +22,7 @@ from contextlib import asynccontextmanager
 from datetime import date, datetime
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 from zoneinfo import ZoneInfo
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -35,12 +35,17 @@ from streams.admin import Offsets, create_topics
 from streams.clock import Clock
 from streams.intake import partition_of
 from streams.producer import Producer
-from streams.settings import SECRETS, Role, Settings, variable
+from streams.settings import SECRETS, Process, Settings, variable
 
 ROOT = Path(__file__).resolve().parents[2]
 USERS = ROOT / "deploy" / "redis" / "users.acl"
 RUNNER = Path(__file__).with_name("faulty_worker.py").relative_to(ROOT)
 LONDON = ZoneInfo("Europe/London")
+
+Program = Process | Literal["ingest"]
+"""What runs as a process of its own."""
+Group = Literal["roster", "intake", "waiting-room", "engagement", "readmodel"]
+"""Those that commit what they have read."""
 
 POLICY = """
 [policy]
@@ -89,10 +94,12 @@ class Event(NamedTuple):
     activity: str
     at: datetime
     id: str
+    taken_back: bool = False
 
     def value(self, **other: Any) -> bytes:
         """Return the event as its source sends it; ``other`` replaces fields."""
         fields = {"student": self.student, "activity": self.activity, "at": self.at.isoformat(), "id": self.id}
+        other = {"taken_back": True} | other if self.taken_back else other
         return json.dumps(fields | other).encode()
 
 
@@ -139,7 +146,7 @@ class Worker:
 
     def __init__(
         self,
-        role: Role,
+        role: Program,
         process: subprocess.Popen[bytes],
         logfile: Path,
         mark: Path,
@@ -202,7 +209,15 @@ class Worker:
     @property
     def port(self) -> int | None:
         """Where its probes listen, once it has said so."""
-        found = re.search(r"metrics and probes on port (\d+)", self.log.read_text(errors="replace"))
+        return self._said(r"metrics and probes on port (\d+)")
+
+    @property
+    def listening(self) -> int | None:
+        """Where a gateway takes records, once it has said so."""
+        return self._said(r"listening on port (\d+)")
+
+    def _said(self, number: str) -> int | None:
+        found = re.search(number, self.log.read_text(errors="replace"))
         return int(found[1]) if found else None
 
     async def get(self, path: str, timeout: float = 5.0) -> tuple[int, str]:  # noqa: ASYNC109 - as above
@@ -301,9 +316,14 @@ class Installation:
     # -- processes ----------------------------------------------------------------------------------------------------
 
     def start(
-        self, role: Role, *, fault: dict[str, Any] | None = None, root: Path = ROOT, **environment: str | None
+        self,
+        role: Program,
+        *arguments: str,
+        fault: dict[str, Any] | None = None,
+        root: Path = ROOT,
+        **environment: str | None,
     ) -> Worker:
-        """Start a role, of this checkout or another (``root``).
+        """Start a role, of this checkout or another (``root``), or a command with its arguments.
 
         ``environment`` are settings of this process alone (``LEAP_...``; None: not set).
         """
@@ -320,7 +340,7 @@ class Installation:
             env["FAULT"] = json.dumps({**fault, "mark": str(mark), **wait})
         with logfile.open("wb") as out:
             process = subprocess.Popen(
-                [sys.executable, str(root / RUNNER), role],
+                [sys.executable, str(root / RUNNER), role, *arguments],
                 env=env,
                 cwd=self.directory,
                 stdin=subprocess.DEVNULL,
@@ -525,27 +545,32 @@ class Installation:
             await consumer.stop()
         return sorted(got, key=lambda record: record[:2])
 
-    async def lag(self, role: Role) -> dict[TopicPartition, int]:
+    async def lag(self, role: Group) -> dict[TopicPartition, int]:
         """Return the records that a role's group has not committed, a partition."""
-        names = {
+        names: dict[Group, list[str]] = {
             "roster": [self.topics.students.name],
             "intake": [topic.name for topic in self.topics.sources.values()],
+            "waiting-room": [self.topics.identities.name, self.topics.unmatched.name],
             "engagement": [self.topics.student_log.name],
-        }[role]
-        partitions = await self.offsets.partitions(names)
+            "readmodel": [
+                topic.name
+                for topic in (self.topics.engagement, self.topics.days, self.topics.ratings, self.topics.alerts)
+            ],
+        }
+        partitions = await self.offsets.partitions(names[role])
         ends = await self.offsets.ends(partitions)
         done = await self.offsets.committed(self.settings.group(role), partitions)
         return {tp: end - done.get(tp, 0) for tp, end in ends.items()}
 
-    async def behind(self, role: Role) -> int:
+    async def behind(self, role: Group) -> int:
         """Return how many records a role has not committed."""
         return sum((await self.lag(role)).values())
 
-    async def caught_up(self, *roles: Role, timeout: float = 90.0) -> None:  # noqa: ASYNC109 - as above
+    async def caught_up(self, *roles: Group, timeout: float = 90.0) -> None:  # noqa: ASYNC109 - as above
         """Wait until roles have committed all there is (in the order of the data)."""
         for role in roles:
 
-            async def done(role: Role = role) -> bool:
+            async def done(role: Group = role) -> bool:
                 self._last_lag = await self.lag(role)
                 return not any(self._last_lag.values())
 

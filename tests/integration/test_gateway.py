@@ -92,12 +92,6 @@ def start(installation: Installation, **more: str) -> Worker:
     return worker
 
 
-def port(worker: Worker) -> int | None:
-    """Where it listens, once it does."""
-    found = re.search(r"listening on port (\d+)", worker.log.read_text(errors="replace"))
-    return int(found[1]) if found else None
-
-
 @pytest.mark.timeout(200)
 @pytest.mark.skipif(not kafka_available(), reason="needs Java and Maven")
 async def test_what_was_answered_with_success_is_there_and_an_outage_loses_nothing(
@@ -108,12 +102,12 @@ async def test_what_was_answered_with_success_is_there_and_an_outage_loses_nothi
     async def ready() -> bool:
         return (await gateway.get("/ready"))[0] == 200
 
-    await installation.until(lambda: port(gateway), "the gateway listens")
+    await installation.until(lambda: gateway.listening, "the gateway listens")
     await installation.until(ready, "the gateway is ready")
     taken: list[bytes] = []
     refused: list[bytes] = []
 
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port(gateway)}", timeout=30.0) as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.listening}", timeout=30.0) as client:
 
         async def send(number: int) -> int:
             body = JOINED + b" " * number  # each its own bytes
@@ -165,7 +159,7 @@ async def test_every_example_for_a_source_owner_works(install: Install) -> None:
     """And a file is judged as the institution has set its systems up."""
     installation = await install(sources=SOURCES)
     gateway = start(installation, LEAP_MOODLE_DATES="%d.%m.%Y %H:%M")
-    await installation.until(lambda: port(gateway), "the gateway listens")
+    await installation.until(lambda: gateway.listening, "the gateway listens")
     (installation.directory / "attendance.tsv").write_text("STUDENT_ID\tEVENT_ID\n28400\tCS101-1\n")
 
     told: list[str] = []
@@ -173,7 +167,7 @@ async def test_every_example_for_a_source_owner_works(install: Install) -> None:
     for example, source in zip(EXAMPLES, ("moodle", "moodle", "events", "tap-ins"), strict=True):
         told.append(source)
         token = f"{TOKEN}-{source}"
-        environment = {"GATEWAY": f"http://127.0.0.1:{port(gateway)}", "TOKEN": token, "PASSWORD": token}
+        environment = {"GATEWAY": f"http://127.0.0.1:{gateway.listening}", "TOKEN": token, "PASSWORD": token}
         done = await asyncio.to_thread(
             subprocess.run,
             ["sh", "-c", example.replace("curl", "curl --silent --show-error --fail-with-body")],
@@ -187,7 +181,7 @@ async def test_every_example_for_a_source_owner_works(install: Install) -> None:
 
     report = b"Time,Event name,Description\n05.10.2026 11:15,User has logged in,The user with id '23' has logged in.\n"
     headers = {"Authorization": f"Bearer {TOKEN}-moodle", "Content-Type": "text/csv"}
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port(gateway)}") as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.listening}") as client:
         answer = await client.post("/files/moodle", content=report, headers=headers)
     assert answer.json() == {"source": "moodle", "accepted": 1, "rejected": 0, "reasons": [], "warnings": []}
 

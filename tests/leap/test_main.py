@@ -37,7 +37,15 @@ def test_wrong_usage_is_said_and_ends_with_2(words: list[str], capsys: pytest.Ca
 
 @pytest.mark.parametrize(
     "words",
-    [["topics", "check"], ["topics", "create"], ["status"], ["show", "1"], ["parity"], ["dead-letters", "list"]],
+    [
+        ["topics", "check"],
+        ["topics", "create"],
+        ["status"],
+        ["show", "1"],
+        ["parity"],
+        ["sources", "pause", "events"],
+        ["dead-letters", "list"],
+    ],
 )
 def test_what_does_not_answer_is_named_without_its_password(
     words: list[str], capsys: pytest.CaptureFixture[str]
@@ -95,6 +103,7 @@ def test_a_course_before_every_policy_is_refused(capsys: pytest.CaptureFixture[s
         (["ingest", "FILE", "--source", "moodle"], "--source moodle: unknown; there are oulad, events"),
         (["demo", "--ratings", "no/where.csv"], "there is no folder no"),
         (["demo", "--pace", "-1"], "--pace"),
+        (["sources", "resume", "moodle"], "moodle: unknown; there are oulad, events"),
         (["dead-letters", "list", "--source", "moodle"], "--source moodle: unknown; there are oulad, events"),
         (["dead-letters", "list", "--since", "soon"], "--since soon: give a date"),
         (["dead-letters", "list", "--since", "1h", "--until", "2h"], "is not before"),

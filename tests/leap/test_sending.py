@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from leap import sending
+from leap import connect, sending
 from leap.errors import UNREACHABLE, CommandError
 from streams.intake import partition_of
 from streams.producer import DeliveryError, Message
@@ -47,7 +47,7 @@ async def test_messages_of_a_key_stand_in_its_partition_in_order() -> None:
 
 async def test_what_kafka_did_not_take_is_said_with_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     broker = Broker()
-    monkeypatch.setattr(sending, "Producer", lambda *_: broker)
+    monkeypatch.setattr(connect, "Producer", lambda *_: broker)
 
     async def send() -> None:
         done = 0

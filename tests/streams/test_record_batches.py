@@ -1,13 +1,14 @@
 """What the transport commits: no more than is done, all that is done, and for no batch that went with its partition."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from faust.types import TP
 
-from streams.record_batches import App, Consumer, RecordBatch
+from streams.record_batches import App, Consumer, ConsumerThread, RecordBatch
 
 LOG = TP("leap.student-log", 0)
 GENERATION = 4
@@ -106,3 +107,55 @@ async def test_a_commit_that_failed_is_tried_again_although_nothing_more_comes(c
     assert broker.committed == [{LOG: 100}]
     await consumer.commit()
     assert broker.committed == [{LOG: 100}], "what is committed is not committed again"
+
+
+# -- topics that are held ---------------------------------------------------------------------------------------------
+
+HELD = TP("leap.source.events", 0)
+
+
+async def test_a_held_topic_is_not_fetched_whatever_faust_makes_active(
+    consumer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faust makes every partition active after a rebalance, and one whose buffer has room again."""
+    asked: list[set[TP]] = []
+
+    async def getmany(active: set[TP], _: float) -> dict[TP, list[Any]]:
+        asked.append(set(active))
+        return {}
+
+    consumer._thread = SimpleNamespace(getmany=getmany)
+    monkeypatch.setattr(consumer.app, "fetched", lambda topic: topic != HELD.topic)
+    for active in ({LOG, HELD}, {HELD}):
+        await consumer._getmany(active, 1.0)
+    monkeypatch.setattr(consumer.app, "fetched", lambda topic: True)
+    await consumer._getmany({HELD}, 1.0)
+
+    assert asked == [{LOG}, set(), {HELD}]
+
+
+async def test_a_member_of_which_everything_is_held_asks_for_nothing_and_stays_in_its_group(consumer: Any) -> None:
+    """aiokafka takes no partitions for all of them, and a consumer that is not polled leaves its group."""
+    polls = []
+
+    @contextmanager
+    def polled() -> Iterator[None]:
+        polls.append(True)
+        yield
+
+    kafka = SimpleNamespace(_fetcher=SimpleNamespace(_subscriptions=SimpleNamespace(fetch_context=polled)))
+    thread = ConsumerThread(consumer)
+
+    assert await thread._fetch_records(kafka, set(), timeout=0.01) == {}
+    assert polls == [True]
+
+
+async def test_a_held_partition_is_not_called_stuck(consumer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faust would log an error every second, for as long as the source is paused."""
+    looked: list[TP] = []
+    consumer._thread = SimpleNamespace(verify_event_path=lambda now, tp: looked.append(tp))
+    monkeypatch.setattr(consumer.app, "fetched", lambda topic: topic != HELD.topic)
+    for tp in (LOG, HELD):
+        consumer.verify_event_path(0.0, tp)
+
+    assert looked == [LOG]

@@ -23,6 +23,7 @@ def test_every_topic_has_the_writers_of_the_design_and_no_other() -> None:
     assert by_topic("Write") == {
         "source.events": {"source-events", "gateway", "letters"},
         "source.oulad": {"source-oulad", "gateway", "letters"},
+        "source-states": {"intake", "operator"},
         "students": {"records", "letters"},
         "identities": {"directory"},
         "timetable": {"timetabling"},
@@ -41,6 +42,7 @@ def test_every_topic_has_the_readers_that_need_it_and_no_other() -> None:
     assert by_topic("Read") == {
         "source.events": {"intake", "operator"},
         "source.oulad": {"intake", "operator"},
+        "source-states": {"intake", "operator"},
         "students": {"roster", "intake", "letters"},
         "identities": {"intake", "directory"},
         "timetable": {"intake"},

@@ -1,12 +1,15 @@
-"""Which batches a role deals with around a rebalance: those of the generation that it has, and none in between."""
+"""Which batches a role deals with: those of the generation that it has, none in between, and none that is held."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 
+from streams import metrics
+from streams.holds import Holds
 from streams.role import Handler, Health, Streaming
 from streams.settings import Settings
 
@@ -16,9 +19,12 @@ class Taking(Handler):
 
     def __init__(self) -> None:
         self.taken: list[int] = []
+        self.goes_on = asyncio.Event()
+        self.goes_on.set()
 
     async def handle(self, topic: str, partition: int, records: Sequence[Any]) -> None:
         self.taken += records
+        await self.goes_on.wait()
 
 
 class Stream:
@@ -38,20 +44,26 @@ class Stream:
     async def ack(self, event: Any) -> None:
         await self.acknowledged.put(event.value[0])
 
-    def put(self, record: int, generation: int) -> None:
-        message = SimpleNamespace(tp=("topic", 0), topic="topic", partition=0, generation_id=generation)
+    def put(self, record: int, generation: int, topic: str = "topic") -> None:
+        message = SimpleNamespace(tp=(topic, 0), topic=topic, partition=0, generation_id=generation)
         self.batches.put_nowait(SimpleNamespace(message=message, value=[record]))
+
+
+def streaming(taking: Taking, holds: Holds | None = None) -> Streaming:
+    """Return a role that hands its batches to `taking`."""
+
+    async def make() -> Handler:
+        return taking
+
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    return Streaming(settings, "roster", ["topic"], Health("roster", 60.0), make, holds)
 
 
 @pytest.mark.parametrize(("before", "after"), [(0, 0), (1, 1), (4, 5)])
 async def test_batches_of_the_new_generation_count_whatever_its_number(before: int, after: int) -> None:
     """A group that is new at the broker counts from its first number again, and a batch may be there before the word is."""
     taking, stream = Taking(), Stream()
-
-    async def make() -> Handler:
-        return taking
-
-    role = Streaming(Settings(_env_file=None), "roster", ["topic"], Health("roster", 60.0), make)  # type: ignore[call-arg]
+    role = streaming(taking)
     role.app.consumer_generation_id = before
     agent = asyncio.create_task(role._agent(stream))
 
@@ -67,3 +79,116 @@ async def test_batches_of_the_new_generation_count_whatever_its_number(before: i
     assert taking.taken[-1] == 2
     assert before == after or taking.taken == [2]
     agent.cancel()
+
+
+# -- held topics ------------------------------------------------------------------------------------------------------
+
+
+class Running:
+    """A role that runs, with a topic that is held."""
+
+    def __init__(self) -> None:
+        self.taking, self.stream, self.holds = Taking(), Stream(), Holds()
+        self.role = streaming(self.taking, self.holds)
+        self.role.app.consumer_generation_id = 1
+        self.holds.hold("held")
+        self.agent = asyncio.create_task(self.role._agent(self.stream))
+
+    async def acknowledged(self, n: int) -> list[int]:
+        async with asyncio.timeout(5):
+            return [await self.stream.acknowledged.get() for _ in range(n)]
+
+    async def rest(self) -> None:
+        """Let everything happen that can."""
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def running() -> AsyncIterator[Running]:
+    found = Running()
+    await found.role._on_assigned(None, set())
+    yield found
+    found.agent.cancel()
+
+
+async def test_a_topic_that_is_held_holds_up_no_other_and_keeps_its_order(running: Running) -> None:
+    """More batches of it wait than a lane takes; all go, as they came, once it is released."""
+    for n in range(20):
+        running.stream.put(n, 1, "held")
+    for n in range(100, 110):
+        running.stream.put(n, 1)
+
+    assert await running.acknowledged(10) == list(range(100, 110))
+    assert running.taking.taken == list(range(100, 110))
+    running.holds.release("held")
+    assert await running.acknowledged(20) == list(range(20))
+
+
+async def test_what_is_in_hand_when_its_topic_is_held_ends_and_what_follows_waits(running: Running) -> None:
+    """Also if the agent stood at the full lane at that moment: it would stand there until the topic is released."""
+    running.holds.release("held")
+    running.taking.goes_on.clear()
+    for n in range(8):
+        running.stream.put(n, 1, "held")
+    running.stream.put(100, 1)
+    await running.rest()
+    assert running.taking.taken == [0], "one is in hand, and the agent stands at the lane"
+
+    running.holds.hold("held")
+    running.taking.goes_on.set()
+    assert sorted(await running.acknowledged(2)) == [0, 100]
+    await running.rest()
+    assert sorted(running.taking.taken) == [0, 100]
+
+
+async def test_one_batch_is_let_through_and_no_more(running: Running) -> None:
+    """One that waits; and if none does, the next that comes."""
+    for n in range(3):
+        running.stream.put(n, 1, "held")
+    await running.rest()
+
+    assert not running.holds.fetched("held")
+    running.holds.let_one("held")
+    assert running.holds.fetched("held")
+    await running.rest()
+    assert running.taking.taken == [0]
+    assert not running.holds.fetched("held")
+    running.holds.let_one("other")
+    assert "other" not in running.holds, "a topic that is not held is not held by being let through"
+
+
+async def test_a_rebalance_does_not_wait_for_what_is_held_and_drops_it(running: Running) -> None:
+    """It is not acknowledged, so whoever has the partition next reads it again, and nobody deals with it twice."""
+    for n in range(5):
+        running.stream.put(n, 1, "held")
+    await running.rest()
+
+    async with asyncio.timeout(1):  # the drain itself would wait for three seconds
+        await running.role._drain()
+    running.role.app.consumer_generation_id = 2
+    await running.role._on_assigned(None, set())
+    running.holds.release("held")
+    running.stream.put(7, 2, "held")
+    assert await running.acknowledged(1) == [7]
+    assert running.taking.taken == [7]
+
+
+async def test_what_is_held_is_not_behind_but_its_lag_is_told(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watchdog would end the process for the records that it leaves alone on purpose."""
+    lags = {TopicPartition("held", 0): 30, TopicPartition("topic", 0): 0}
+    consumer = SimpleNamespace(assignment=lambda: set(lags), _committed_offset={})
+    monkeypatch.setattr(type(running.role.app), "consumer", consumer, raising=False)
+    seen: list[bool] = []
+    monkeypatch.setattr(running.role._health, "behind", lambda *, behind: seen.append(behind))
+
+    async def ends(_: Any) -> Any:
+        return lags
+
+    for held, other in ((30, 0), (30, 7), (0, 7)):
+        lags[TopicPartition("held", 0)], lags[TopicPartition("topic", 0)] = held, other
+        await running.role._measure(SimpleNamespace(ends=ends))  # type: ignore[arg-type]
+        assert metrics.lag_records.labels("roster", "held", 0)._value.get() == held
+    assert seen == [False, True, True]
