@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from schemas.activities import ACTIVITIES
-from streams.sources import Adapter, NotForUs, Seen, Unusable
+from streams.sources import Adapter, NotForUs, Outcome, Seen, Unusable
 from tests.fuzz.mutation import assert_silent, bent, scrambled, text
 
 
@@ -24,16 +24,21 @@ def play(read: Adapter, good: Callable[[random.Random], bytes], rng: random.Rand
         elif draw > 0.7:
             raw = scrambled(rng, raw)
         outcome = read(raw)
-        if isinstance(outcome, Seen):
-            assert outcome.person.encode()
-            assert outcome.event.encode()
-            assert outcome.activity in ACTIVITIES
-            assert math.isfinite(outcome.at)
-            assert 1 <= outcome.count <= 65_535
-        else:
-            assert isinstance(outcome, NotForUs | Unusable)
-            assert_silent(outcome.reason)
+        check(outcome)
         yield isinstance(outcome, Seen)
+
+
+def check(outcome: Outcome) -> None:
+    """Whatever an adapter makes of a record, intake can go on with it."""
+    if not isinstance(outcome, Seen):
+        assert isinstance(outcome, NotForUs | Unusable)
+        assert_silent(outcome.reason)
+        return
+    assert outcome.person.encode()
+    assert f"{outcome.event}{outcome.venue}".encode()
+    assert outcome.activity in ACTIVITIES
+    assert math.isfinite(outcome.at)
+    assert 1 <= outcome.count <= 65_535
 
 
 def _deep(raw: bytes) -> bytes:

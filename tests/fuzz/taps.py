@@ -4,16 +4,16 @@ Names, topics, titles and addresses of good records are secret ones: none may be
 """
 
 import json
-import math
 import random
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from streams.sources import NotForUs, Options, Seen, Unusable
+from streams.sources import Options, Seen, Unusable
 from streams.sources.registry import sources
-from tests.fuzz.mutation import SECRET, assert_silent, bent, scrambled
+from tests.fuzz.adapters import check
+from tests.fuzz.mutation import SECRET, bent, scrambled
 from tests.fuzz.sources import value
 
 _Record = dict[str, Any]
@@ -134,13 +134,7 @@ def play(name: str, rng: random.Random, inputs: int) -> Iterator[bool]:
         if draw < 0.3:
             assert SECRET not in repr(found), "what only the source may know leaves the adapter"
             assert not isinstance(found, Unusable), found
-        if isinstance(found, Seen):
-            assert found.person
-            assert math.isfinite(found.at)
-            assert f"{found.person}{found.event}{found.venue}".encode()
-        else:
-            assert isinstance(found, NotForUs | Unusable)
-            assert_silent(found.reason)
+        check(found)
         yield isinstance(found, Seen)
 
 
