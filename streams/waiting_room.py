@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 _AT_ONCE = 500
 _LOOK_EVERY_MS = 500
 _REST = 9
-"""A sweep is followed by so many times its own length without one: intake has other things to do."""
+"""A sweep is followed by so many times as long without one as it judged records: intake has other things to do."""
 
 _UNREADABLE = "unknown"
 """Stands for the source of a record that is not intake's own."""
@@ -59,6 +59,8 @@ class _Standing:
     since: dict[str, float] = field(default_factory=dict)
     off_roster: bool = False
     """Whether some of them wait for the roster only."""
+    judged: float = 0.0
+    """Seconds that it took to judge them."""
 
     def add(self, source: str, since: float) -> None:
         """Count a record."""
@@ -196,7 +198,8 @@ class WaitingRoom(ConsumerRebalanceListener):
             metrics.unmatched.labels(source).set(self._standing.counts[source])
             metrics.unmatched_since.labels(source).set(self._standing.since.get(source, 0.0))
         metrics.unmatched_swept.set_to_current_time()
-        self._rested = time.monotonic() + _REST * (time.monotonic() - now)
+        # Not the whole length of the sweep: it is as long as an outage of the broker, in which it only waits.
+        self._rested = time.monotonic() + _REST * self._standing.judged
 
     async def _sweep(self, tp: TopicPartition, standing: _Standing) -> None:
         """Sweep a partition; tell what goes on waiting."""
@@ -210,7 +213,9 @@ class WaitingRoom(ConsumerRebalanceListener):
         seen: set[tuple[str, int, int]] = set()
         last = -1
         async for records in self._records(tp, start):
+            began = time.perf_counter()
             moves = self._judge(tp, records, seen)
+            standing.judged += time.perf_counter() - began
             last = max(last, moves.last)
             standing.off_roster |= moves.off_roster
             for source, waiting in moves.waiting:

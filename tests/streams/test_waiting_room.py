@@ -43,6 +43,7 @@ class Broker:
         self.letters: list[Any] = []
         self.done, self.note = 0, ""
         self._coordinator = self
+        self.assignment = lambda: [ROOM]
         self.lives = 1_000_000
 
     def _step(self) -> None:
@@ -165,6 +166,33 @@ async def test_what_nobody_overtakes_is_not_written_again(broker: Broker, monkey
     await sweep(broker, {"b"})
     # Its last one stood at 13; the eleven others before it got new places, the four behind it stayed.
     assert (len(broker.topics[ROOM.topic]), broker.done) == (29, 14)
+
+
+async def test_an_outage_in_a_sweep_is_not_followed_by_a_long_rest(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is as long as the outage, but waiting for the broker keeps intake from nothing."""
+    now = 0.0
+
+    async def outage(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, None]:
+        nonlocal now
+        now += 600.0
+        async for what in broker.read_to_end(*args, **kwargs):
+            yield what
+
+    clock = SimpleNamespace(monotonic=lambda: now, perf_counter=time.perf_counter, time=time.time)
+    monkeypatch.setattr(waiting_room, "time", clock)
+    monkeypatch.setattr(waiting_room, "read_to_end", outage)
+    await broker.send(ROOM.topic, 0, [waiting("a", 1)])
+    swept = room(broker, set())
+    swept._identities = swept._roster = cast("Any", SimpleNamespace(changes=0, known=()))
+    swept._due = swept._rested = 0.0
+    swept._seen, swept._standing = (-1, -1), _Standing()
+
+    await swept._sweep_if_due()
+
+    assert swept._standing.counts == {SOURCE: 1}
+    assert swept._rested - now < 10.0, "nobody who becomes known now is looked for"
 
 
 async def test_what_cannot_wait_is_a_dead_letter_of_its_source(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
