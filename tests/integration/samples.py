@@ -225,7 +225,7 @@ def _moodle_user(number: int) -> dict[str, Any]:
 _LOGGED_IN = r"\core\event\user_loggedin"
 _AT = "2026-10-05"
 _STATEMENTS = ("moodle-login.js", "moodle-moduleview.js", "moodle-assignment_submitted.json")
-_IMPOSSIBLE = "START_TIME: not a date or time in ISO 8601"
+_IMPOSSIBLE = "START_TIME: a date only if day and month are exchanged"
 _CALIPER_USER = "https://moodle.example.ac.uk/user"
 
 TAP_INS = [

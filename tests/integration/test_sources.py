@@ -487,7 +487,7 @@ def test_what_lies_before_the_window_is_kept(played: Played) -> None:
 def test_of_the_rows_of_access_431_are_told_to_be_repeats(played: Played, way: str) -> None:
     (access,) = (sample for sample in SAMPLES if sample.name == "access.tsv")
     sent, _ = played.weeks[way].sent[str(access)]
-    told = [(student, activity.once) for place in sent for student, activity in played.activities[place]]
+    told = [(student, activity.attendance) for place in sent for student, activity in played.activities[place]]
 
     assert (len(told), len(set(told))) == (2451, 2451 - 431)
 
