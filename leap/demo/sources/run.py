@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
 
 from redis.asyncio import Redis
 
@@ -80,26 +80,26 @@ class Run:
     outcome: Outcome
 
 
+@dataclass(frozen=True)
 class _Stage:
-    """What a run works with, all of it started."""
+    """What a run works with, all of it started; files are written to the directory."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        supervisor: Supervisor,
-        producer: Producer,
-        offsets: Offsets,
-        redis: "Redis",
-        ways: Ways,
-        directory: Path,
-        progress: Progress,
-    ) -> None:
-        self.settings, self.supervisor, self.producer, self.offsets = settings, supervisor, producer, offsets
-        self.redis, self.ways, self.directory, self.progress = redis, ways, directory, progress
+    settings: Settings
+    supervisor: Supervisor
+    producer: Producer
+    offsets: Offsets
+    redis: "Redis"
+    ways: Ways
+    directory: Path
+    progress: Progress
 
     async def metrics(self, process: Process) -> Samples:
-        """Return a process's metrics."""
-        return await asyncio.to_thread(scrape, self.supervisor.metrics_url(process))
+        """Return a process's metrics; one that has no time to answer is asked again."""
+        while True:
+            try:
+                return await asyncio.to_thread(scrape, self.supervisor.metrics_url(process))
+            except OSError:
+                await asyncio.sleep(_ASK_EVERY)
 
     async def until(self, holds: Callable[[Samples], bool], process: Process) -> None:
         """Return when something holds for a process's metrics."""
@@ -107,7 +107,7 @@ class _Stage:
             await asyncio.sleep(_ASK_EVERY)
 
 
-def policies_of(policy: Path | None) -> tuple[Path, PolicySet]:
+def _policies_of(policy: Path | None) -> tuple[Path, PolicySet]:
     """Read the policies.
 
     Raises:
@@ -127,7 +127,7 @@ async def accounted(seed: int, policy: Path | None) -> AsyncIterator[Run]:
     Raises:
         CommandError: a server did not start, a process could not go on, or one did not get ahead.
     """
-    path, policies = policies_of(policy)
+    path, policies = _policies_of(policy)
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leap-demo-")))
         secret = new_secrets()
@@ -160,13 +160,13 @@ async def accounted(seed: int, policy: Path | None) -> AsyncIterator[Run]:
         stack.push_async_callback(offsets.stop)
         redis = await stack.enter_async_context(redis_client(settings))
         ways = Ways(settings, producer, secret, directory)
-        with Progress() as progress:
-            stage = _Stage(settings, supervisor, producer, offsets, redis, ways, directory, progress)
+        progress = Progress()
+        stage = _Stage(settings, supervisor, producer, offsets, redis, ways, directory, progress)
 
-            async def where() -> str:
-                return await left_to_do(progress.phase, settings, offsets, redis)
+        async def where() -> str:
+            return await left_to_do(progress.phase, settings, offsets, redis)
 
-            outcome = await while_running(_all(stage, policies, seed), running, supervisor, where)
+        outcome = await while_running(_all(stage, policies, seed), running, supervisor, where)
         yield Run(settings, supervisor, outcome)
 
 
@@ -206,7 +206,7 @@ def _answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2.0) as answer:  # noqa: S310 - a process of the installation
             return bool(answer.status == 200)
-    except (HTTPError, OSError):
+    except (HTTPException, OSError):
         return False
 
 
@@ -259,11 +259,11 @@ async def _send(stage: _Stage, plan: Plan) -> None:
         way_in = WAYS_IN[shipment.way]
         own = (shipment.way, shipment.source) if way_in == "gateway" else ("", "")
         queues[way_in, *own].append(shipment)
-    stage.progress.expect(plan.shipments)
     try:
-        async with asyncio.TaskGroup() as group:
-            for (way_in, *_), some in queues.items():
-                group.create_task(_way(stage, way_in, some))
+        with stage.progress.sending(plan.shipments):
+            async with asyncio.TaskGroup() as group:
+                for (way_in, *_), some in queues.items():
+                    group.create_task(_way(stage, way_in, some))
     except BaseExceptionGroup as several:
         raise several.exceptions[0] from several
 
