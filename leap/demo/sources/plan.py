@@ -11,6 +11,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from leap.demo.sources.days import Days
 from leap.demo.sources.ledger import Ledger
@@ -28,7 +29,7 @@ from leap.demo.sources.planting import (
 )
 from leap.demo.sources.university import Identity, Person, Teaching, University, card, identities
 from leap.demo.sources.vendors import alma, coursework, jisc, moodle, ours, panopto, readers, talis, windows, zoom
-from schemas.activities import ACTIVITIES
+from schemas.activities import ACTIVITIES, Activity
 from schemas.students import Student
 
 STUDENTS = 300
@@ -49,6 +50,11 @@ _TEACHER, _UNENROLLED, _HANDED_OVER = Person(8_001), Person(8_002), Person(8_003
 """A teacher; a student whose keys are known and who is on no roster; the number of a card that changed hands."""
 _LONG_AGO = 31
 """Days: before every window."""
+_IN_COURSEWORK: tuple[tuple[str, Activity], ...] = (("viewed", "faser_view"), ("uploaded", "faser_upload"))
+_IN_ASSIGNMENTS: tuple[tuple[str, Activity], ...] = (
+    (moodle.STATUS_VIEWED, "faser_view"),
+    (moodle.SUBMITTED, "faser_upload"),
+)
 _CUT_OFF = b'{"simulated": "cut'
 
 
@@ -151,14 +157,15 @@ def _moodle(m: Planting) -> Iterator[Shipment]:
         of = person.number % 5
         acts = [(moodle.LOGGED_IN, 1), *((moodle.VIEWED, 7 + i) for i in range(m.random.randint(1, 3)))]
         for name, course in acts:
-            activity, at = "moodle_login" if name == moodle.LOGGED_IN else "moodle_course", m.at()
+            activity: Activity = "moodle_login" if name == moodle.LOGGED_IN else "moodle_course"
+            at = m.at()
             if of < 2:
                 what = moodle.log_row(m.number(), name, person.user, at, course)
             elif of < 4:
                 what = (moodle.plugin if of == 2 else moodle.plugin_of_2017)(name, person.user, at, course)
             else:
                 what = moodle.caliper(m.number(), person.user, at, login=name == moodle.LOGGED_IN, course=course)
-            fifths[of].append(m.seen(what, person, activity))  # type: ignore[arg-type]
+            fifths[of].append(m.seen(what, person, activity))
         if of < 2:
             by_app = moodle.log_row(m.number(), moodle.PAGE_VIEWED, person.user, m.at(), origin="ws")
             fifths[of].append(m.seen(by_app, person, "moodle_mobile"))
@@ -187,8 +194,8 @@ def _moodle(m: Planting) -> Iterator[Shipment]:
 def _of_no_use_to_moodle(m: Planting) -> list[Planted]:
     """Return log rows of staff, of programs, of nobody; and some that are none."""
 
-    def row(name: str = moodle.VIEWED, user: int = 1_001, **more: object) -> dict[str, object]:
-        return moodle.log_row(m.number(), name, user, m.at(), **more)  # type: ignore[arg-type]
+    def row(name: str = moodle.VIEWED, user: int = 1_001, **more: Any) -> dict[str, Any]:
+        return moodle.log_row(m.number(), name, user, m.at(), **more)
 
     without_name = row()
     del without_name["eventname"]
@@ -238,14 +245,14 @@ def _coursework(m: Planting) -> Iterator[Shipment]:
     for person in m.university.students:
         of = person.number % 3
         if of == 0:
-            for action, activity in (("viewed", "faser_view"), ("uploaded", "faser_upload")):
+            for action, activity in _IN_COURSEWORK:
                 what = coursework.event(m.number(), person.account, action, m.at())
-                events.append(m.seen(what, person, activity))  # type: ignore[arg-type]
+                events.append(m.seen(what, person, activity))
         elif of == 1:
-            for name, activity in ((moodle.STATUS_VIEWED, "faser_view"), (moodle.SUBMITTED, "faser_upload")):
+            for name, activity in _IN_ASSIGNMENTS:
                 own = {"relateduserid": person.user} if name == moodle.STATUS_VIEWED else {}
                 what = moodle.log_row(m.number(), name, person.user, m.at(), **own)
-                rows.append(m.seen(what, person, activity))  # type: ignore[arg-type]
+                rows.append(m.seen(what, person, activity))
         else:
             plugin = moodle.plugin if person.number % 2 else moodle.plugin_of_2017
             what = plugin(moodle.SUBMITTED, person.user, m.at(), m.number())

@@ -293,8 +293,12 @@ async def _claim(stage: _Stage, plan: Plan) -> None:
     since = time.time()
     # A sweep that was under way may have passed some of them; the one after it has not.
     for _ in range(2):
-        await stage.until(lambda samples, since=since: _swept(samples) > since, "intake")  # type: ignore[misc]
+        await stage.until(partial(_swept_since, since), "intake")
         since = _swept(await stage.metrics("intake"))
+
+
+def _swept_since(since: float, samples: Samples) -> bool:
+    return _swept(samples) > since
 
 
 def _swept(samples: Samples) -> float:
