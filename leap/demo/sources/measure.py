@@ -107,8 +107,9 @@ class Meter:
 class _Log:
     """Tells activities of the student log apart, as whoever reads it after the fact can.
 
-    ``repeated``: an earlier one of the same day has the same once-key. Of the others, ``late``: its day is before the
-    day on which the partition's log began, or was closed before it in the log. ``counted``: the rest.
+    ``repeated``: an earlier one of the same day has the same once-key, or is evidence of the same attendance. Of the
+    others, ``late``: its day is before the day on which the partition's log began, or was closed before it in the log.
+    ``counted``: the rest.
     """
 
     def __init__(self, topics: Any, civil: CivilDays, waited: Mapping[tuple[str, int], str]) -> None:
@@ -120,7 +121,7 @@ class _Log:
         """Take a partition's records, in order."""
         anchor = self._civil.day_of(records[0].timestamp / 1000.0) - 1 if records else 0
         reached: dict[str, int] = {}
-        seen: set[tuple[int, int | None]] = set()
+        seen: set[tuple[int, int | None, int | None]] = set()
         for record in records:
             entry = log.decode(record.value)
             if isinstance(entry, log.DayClosed):
@@ -131,7 +132,7 @@ class _Log:
                 continue  # what a process that died had sent already is fenced
             reached[entry.position.source] = entry.position.offset
             day = self._civil.day_of(entry.at)
-            key = day, entry.once
+            key = day, entry.attendance, entry.once if entry.attendance is None else None
             again = entry.once is not None and key in seen
             seen.add(key)
             ledger.add(self._source(entry.position), "repeated" if again else "late" if day <= anchor else "counted")

@@ -18,7 +18,8 @@ from redis.asyncio import Redis
 
 from deploy.servers import free_port
 from leap.commands import identities, timetable
-from leap.connect import redis_client
+from leap.connect import offsets as started_offsets
+from leap.connect import producing, redis_client
 from leap.demo.running import left_to_do, supervised, while_running
 from leap.demo.sources.board import Progress
 from leap.demo.sources.days import MIDNIGHT_IN, Days
@@ -32,12 +33,12 @@ from leap.local import free_ports, servers
 from leap.measure import Samples, scrape, total
 from leap.options import load_settings
 from leap.progress import read_lags
+from leap.sending import deliver
 from leap.supervisor import Supervisor
 from leap.waiting import caught_up
 from schemas.cloudevents import headers
 from schemas.policy import PolicyError, PolicySet, read_policies
 from streams.admin import Offsets
-from streams.intake import partition_of
 from streams.producer import Message, Producer
 from streams.settings import Process, Settings
 
@@ -153,11 +154,8 @@ async def accounted(seed: int, policy: Path | None) -> AsyncIterator[Run]:
         )
         supervisor = Supervisor(settings, free_ports(PROCESSES), log=directory / "processes.log")
         running = await stack.enter_async_context(supervised(supervisor))
-        producer, offsets = Producer(settings, "demo"), Offsets(settings, "demo")
-        await producer.start()
-        stack.push_async_callback(producer.stop)
-        await offsets.start()
-        stack.push_async_callback(offsets.stop)
+        producer = await stack.enter_async_context(producing(settings, "demo"))
+        offsets = await stack.enter_async_context(started_offsets(settings))
         redis = await stack.enter_async_context(redis_client(settings))
         ways = Ways(settings, producer, secret, directory)
         progress = Progress()
@@ -227,13 +225,15 @@ async def _today(policies: PolicySet, progress: Progress) -> Days:
 async def _open(stage: _Stage, plan: Plan) -> None:
     """Let every process know the students, their keys and the timetable."""
     settings = stage.settings
-    by_partition: defaultdict[int, list[Message]] = defaultdict(list)
-    for student in plan.roster:
-        key, value = student.student.encode(), student.model_dump_json(exclude_defaults=True).encode()
-        message = key, value, headers("student", "/leap/demo", student.student)
-        by_partition[partition_of(key, settings.partitions)].append(message)
-    for number, some in by_partition.items():
-        await stage.producer.deliver(settings.topics.students.name, number, some)
+    entries: list[Message] = [
+        (
+            student.student.encode(),
+            student.model_dump_json(exclude_defaults=True).encode(),
+            headers("student", "/leap/demo", student.student),
+        )
+        for student in plan.roster
+    ]
+    await deliver(stage.producer, settings.topics.students.name, entries)
     await caught_up(stage.offsets, settings, "roster", [settings.topics.students.name])
     await caught_up(stage.offsets, settings, "engagement", [settings.topics.student_log.name])
     lines = await _load(stage, "timetable.csv", plan.timetable(), partial(timetable.run, "load"))

@@ -18,8 +18,7 @@ from leap.errors import SOFTWARE, CommandError
 from streams.producer import Message, Producer
 from streams.rows import Form as RowsForm
 from streams.settings import Settings
-from streams.sources import Options
-from streams.sources.registry import sources
+from streams.sources.registry import installed
 
 _ROWS: dict[Form, RowsForm] = {"tsv": "tsv", "csv": "csv", "jsonl": "json-lines", "json": "json"}
 _TYPES: dict[Form, str] = {
@@ -84,7 +83,7 @@ class Ways:
         form = shipment.form or "jsonl"
         file = self._directory / f"simulated-{shipment.source}.{form}"
         file.write_bytes(shipment.file())
-        report = Report(sources(Options())[shipment.source].read)
+        report = Report(installed(self._settings)[shipment.source].read)
         await send_all(messages(file, _ROWS[form], report, lambda _: None), self._settings, shipment.source)
 
     async def gateway(self, shipments: Sequence[Shipment], tell: Callable[[int], object]) -> None:

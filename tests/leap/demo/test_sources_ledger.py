@@ -80,8 +80,8 @@ def test_engagement_s_own_figures_are_compared() -> None:
     assert found == [Difference("engagement's metrics", "counted", 8, 7)]
 
 
-def activity(at: float, once: int, offset: int, source: str = "leap.source.zoom-0") -> log.ActivityRecord:
-    return log.ActivityRecord("zoom", at, log.Position(source, offset), NOON, once=once)
+def activity(at: float, once: int, offset: int, source: str = "leap.source.zoom-0", **more: Any) -> log.ActivityRecord:
+    return log.ActivityRecord("zoom", at, log.Position(source, offset), NOON, once=once, **more)
 
 
 def test_activities_of_the_log_are_told_apart() -> None:
@@ -92,9 +92,11 @@ def test_activities_of_the_log_are_told_apart() -> None:
         activity(NOON - DAY, 1, 3),
         activity(NOON, 2, 3),  # a process that died had sent this position already
         activity(NOON, 3, 0, "leap.unmatched-1"),
+        activity(NOON, 6, 4, attendance=9),
+        activity(NOON, 7, 5, attendance=9),  # one more evidence
         log.DayClosed("2026-11-25", "p", "c", NOON + DAY),
-        activity(NOON, 4, 5),
-        activity(NOON + DAY, 5, 6),
+        activity(NOON, 4, 6),
+        activity(NOON + DAY, 5, 7),
     ]
     records = [
         ConsumerRecord("leap.student-log", 0, n, int(NOON * 1000), 0, b"s", log.encode(entry), None, 0, 0, [])
@@ -105,8 +107,8 @@ def test_activities_of_the_log_are_told_apart() -> None:
     measure._Log(Topics(), CivilDays("Europe/London"), {("leap.unmatched-1", 0): "hub"}).take(records, found)
 
     assert found.line("zoom") | {"sent": 0} == dict.fromkeys(("sent", *FATES), 0) | {
-        "counted": 2,
-        "repeated": 2,
+        "counted": 3,
+        "repeated": 3,
         "late": 2,
     }
     assert found.line("hub")["counted"] == 1

@@ -150,7 +150,9 @@ def test_what_is_planted_as_a_repeat_is_one_and_nothing_else_is(when: str, tmp_p
             day = date_of(civil.day_of(outcome.at)).isoformat()
             student = who(shipment.source, outcome.person, day)
             key: tuple[Any, ...] = (shipment.source, outcome.event, ordinal)
-            if outcome.venue is not None:
+            if outcome.attended is not None:
+                key = (student, outcome.attended)
+            elif outcome.venue is not None:
                 event = held.at(outcome.venue, outcome.at)
                 key = (student, event.event if event else (outcome.venue, outcome.at // 3600))
                 if event:
