@@ -1,7 +1,7 @@
 """An installation of its own on this machine: a broker (the embedded one, unless told), Valkey, topics."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from deploy.servers import ApacheKafka, EmbeddedBroker, EmbeddedValkey, Server, 
 from leap.errors import UNREACHABLE, CommandError
 from leap.options import load_settings
 from streams.admin import create_topics
-from streams.settings import UNSECURED, Role, Settings
+from streams.settings import UNSECURED, Process, Settings
 
 
 @asynccontextmanager
@@ -46,6 +46,6 @@ async def servers(
         await asyncio.gather(asyncio.to_thread(broker.stop), asyncio.to_thread(valkey.stop))
 
 
-def free_ports(roles: tuple[Role, ...]) -> dict[Role, int]:
+def free_ports(roles: Iterable[Process]) -> dict[Process, int]:
     """Return a free port for the metrics of each role."""
     return {role: free_port() for role in roles}

@@ -1,4 +1,4 @@
-"""One child process a role: started, watched, started again when it ends, ended together.
+"""One child process a role: started, watched, started again when it ends, ended together; the gateway may be one.
 
 A role that cannot go on ends its process on purpose (and acknowledges nothing), so somebody has to start it again:
 Kubernetes does, and so does this.
@@ -18,7 +18,7 @@ from typing import BinaryIO
 from deploy.servers import die_with_parent
 from leap.errors import CONFIG, OK
 from leap.options import as_environment
-from streams.settings import Role, Settings
+from streams.settings import Process, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -34,14 +34,14 @@ class Supervisor:
     where ours goes.
     """
 
-    def __init__(self, settings: Settings, ports: Mapping[Role, int], *, log: Path | None = None) -> None:
+    def __init__(self, settings: Settings, ports: Mapping[Process, int], *, log: Path | None = None) -> None:
         """Take what to run; nothing is started yet."""
         self._settings = settings
         self.ports = ports
         self.log = log
         self.restarts = 0
         self._stopping = asyncio.Event()
-        self._children: dict[Role, asyncio.subprocess.Process] = {}
+        self._children: dict[Process, asyncio.subprocess.Process] = {}
 
     async def run(self) -> int:
         """Run until :meth:`stop`, or until a role says that its configuration is wrong; returns the exit code."""
@@ -56,16 +56,16 @@ class Supervisor:
         for child in self._children.values():
             _signal(child, signal.SIGTERM)
 
-    def pid(self, role: Role) -> int | None:
+    def pid(self, role: Process) -> int | None:
         """Return a role's process, if one is running."""
         child = self._children.get(role)
         return child.pid if child is not None and child.returncode is None else None
 
-    def metrics_url(self, role: Role) -> str:
+    def metrics_url(self, role: Process) -> str:
         """Return where a role's metrics are."""
         return f"http://{self._settings.metrics_host}:{self.ports[role]}/metrics"
 
-    async def _keep(self, role: Role, output: BinaryIO | None) -> int:
+    async def _keep(self, role: Process, output: BinaryIO | None) -> int:
         """Keep one role running; returns CONFIG if it ended for that, else OK."""
         failures = 0
         while not self._stopping.is_set():
@@ -85,14 +85,13 @@ class Supervisor:
                 await asyncio.wait_for(self._stopping.wait(), pause)
         return OK
 
-    async def _once(self, role: Role, output: BinaryIO | None) -> int:
+    async def _once(self, role: Process, output: BinaryIO | None) -> int:
         """Run a role's process to its end; returns its exit code."""
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "leap.main",
-            "worker",
-            role,
+            *(["gateway"] if role == "gateway" else ["worker", role]),
             env={
                 **os.environ,
                 **as_environment(self._settings),

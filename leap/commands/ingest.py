@@ -79,10 +79,10 @@ def ingest(
     report = Report(known[source].read)
     with progress(unit="bytes") as shown:
         task = shown.add_task(file.name, total=file.stat().st_size)
-        messages = _messages(file, kind, report, lambda done: shown.update(task, completed=done))
+        read = messages(file, kind, report, lambda done: shown.update(task, completed=done))
         try:
-            sent = 0 if dry_run else asyncio.run(_send(messages, settings, source))
-            for _ in messages:  # a dry run only reads them
+            sent = 0 if dry_run else asyncio.run(send_all(read, settings, source))
+            for _ in read:  # a dry run only reads them
                 pass
         except FileError as error:
             so_far = "" if dry_run else "; rows before it may be sent, and to send them again changes nothing"
@@ -152,7 +152,12 @@ class Report:
         }
 
 
-async def _send(messages: Iterator[Message], settings: Settings, source: str) -> int:
+async def send_all(messages: Iterator[Message], settings: Settings, source: str) -> int:
+    """Send a file's messages to a source's topic; returns how many they were.
+
+    Raises:
+        CommandError: Kafka does not answer, or did not take a batch.
+    """
     topic = settings.topics.source(source)
     await reach_kafka(settings, only=topic)  # a source owner sees no other topic
     sent = 0
@@ -162,7 +167,7 @@ async def _send(messages: Iterator[Message], settings: Settings, source: str) ->
     return sent
 
 
-def _messages(file: Path, form: Form, report: Report, tell: Callable[[int], object]) -> Iterator[Message]:
+def messages(file: Path, form: Form, report: Report, tell: Callable[[int], object]) -> Iterator[Message]:
     """Yield a message a row, and note what its adapter says to it."""
     # An object has an id of its own, or its adapter makes one: sent twice, it is still one event.
     table = form in {"tsv", "csv"}

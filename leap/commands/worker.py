@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from leap import logs
 from leap.options import Where
 from leap.supervisor import Supervisor, at_signal
-from streams.settings import ROLES, Role, Settings
+from streams.settings import ROLES, Process, Role, Settings
 
 _NOWHERE = Where()
 
@@ -40,7 +40,7 @@ async def _all(settings: Settings) -> int:
     return await supervisor.run()
 
 
-def ports(settings: Settings) -> dict[Role, int]:
+def ports(settings: Settings) -> dict[Process, int]:
     """Return a metrics port for each role: the configured one and those after it, or 0 for free ones."""
     first = settings.metrics_port
     return {role: first + index if first else 0 for index, role in enumerate(ROLES)}

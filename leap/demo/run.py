@@ -1,19 +1,14 @@
 """One run of the demo, from cold start to the last day closed and everything in Redis."""
 
 import asyncio
-import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
 
-from aiokafka.errors import KafkaError
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from rich.live import Live
 
 from leap.connect import redis_client
@@ -23,11 +18,11 @@ from leap.demo.latency import Latency
 from leap.demo.outcome import Outcome, read_outcome
 from leap.demo.picture import Picture
 from leap.demo.play import Play
+from leap.demo.running import cancelled, left_to_do, supervised, while_running
 from leap.demo.watch import Watch
-from leap.errors import CONFIG, SOFTWARE, CommandError
+from leap.errors import CONFIG, CommandError
 from leap.local import free_ports, servers
 from leap.options import load_settings
-from leap.progress import read_lags
 from leap.supervisor import Supervisor
 from leap.terminal import BAND_NAMES, err
 from schemas.policy import PolicyError, PolicySet, read_policies
@@ -39,12 +34,9 @@ from streams.settings import Role, Settings
 ROLES: tuple[Role, ...] = ("roster", "intake", "engagement", "readmodel")
 """The roles that run as processes; the clock runs in here, because its time is simulated."""
 
-_Result = TypeVar("_Result")
-
 _START_PATIENCE = 120.0
 _DAY_PATIENCE = 60.0
 _REDIS_PATIENCE = 60.0
-_ANSWER_PATIENCE = 10.0
 _REFRESH = 0.15
 
 
@@ -103,8 +95,7 @@ async def played(plan: Plan) -> AsyncIterator[Run]:
             )
         )
         supervisor = Supervisor(settings, free_ports(ROLES), log=directory / "roles.log")
-        running = asyncio.create_task(supervisor.run())
-        stack.push_async_callback(_end, supervisor, running)
+        running = await stack.enter_async_context(supervised(supervisor))
         producer, offsets = Producer(settings, "demo"), Offsets(settings, "demo")
         await producer.start()
         stack.push_async_callback(producer.stop)
@@ -120,13 +111,16 @@ async def played(plan: Plan) -> AsyncIterator[Run]:
         await watch.start()
         stack.push_async_callback(watch.stop)
         tasks = [asyncio.create_task(work) for work in (watch.follow(), watch.measure())]
-        stack.push_async_callback(_cancel, tasks)
+        stack.push_async_callback(cancelled, tasks)
         async with _shown(picture, play, plan):
-            where = partial(_where, settings, picture, offsets, redis)
-            await _while_running(_all_days(play, plan, picture, watch), running, supervisor, where)
+
+            async def where() -> str:
+                return await left_to_do(picture.phase, settings, offsets, redis)
+
+            await while_running(_all_days(play, plan, picture, watch), running, supervisor, where)
             picture.phase = "waiting until everything is in Redis"
             ended = _ended(settings, plan, play, watch, offsets, redis)
-            outcome = await _while_running(ended, running, supervisor, where)
+            outcome = await while_running(ended, running, supervisor, where)
             picture.lag = outcome.lag
             picture.phase = "the last day is closed, and everything is in Redis"
         yield Run(settings, supervisor, picture, outcome)
@@ -150,48 +144,6 @@ async def _ended(settings: Settings, plan: Plan, play: Play, watch: Watch, offse
         return await read_outcome(settings, plan.course, play, watch, offsets, redis)
 
 
-async def _while_running(
-    work: Coroutine[Any, Any, _Result],
-    running: "asyncio.Task[int]",
-    supervisor: Supervisor,
-    where: Callable[[], Awaitable[str]],
-) -> _Result:
-    """Do some work for as long as the roles run; ``where`` says how far it is.
-
-    Raises:
-        CommandError: they ended, or the work did not get ahead; the message has the end of what they printed.
-    """
-    task = asyncio.create_task(work)
-    try:
-        await asyncio.wait({task, running}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise CommandError(
-            f"a role ended for good (exit {running.result()}):\n{_last_words(supervisor)}", running.result()
-        )
-    except TimeoutError as error:
-        message = f"the demo does not get ahead: {await where()}\n{_last_words(supervisor)}"
-        raise CommandError(message, SOFTWARE) from error
-    finally:
-        task.cancel()
-
-
-async def _where(settings: Settings, picture: Picture, offsets: Offsets, redis: "Redis") -> str:
-    """Say what the demo is at, and which role has how much left to do."""
-    try:
-        async with asyncio.timeout(_ANSWER_PATIENCE):
-            lags = await read_lags(settings, offsets, redis)
-    except (KafkaError, RedisError, OSError) as error:  # TimeoutError is an OSError
-        return f"{picture.phase}; how far the roles are cannot be read ({type(error).__name__})"
-    left = [f"{lag.role} {lag.topic}-{lag.partition}: {lag.records}" for lag in lags if lag.records]
-    return f"{picture.phase}; left to do: {', '.join(left) or 'nothing'}"
-
-
-def _last_words(supervisor: Supervisor, lines: int = 15) -> str:
-    text = supervisor.log.read_text(errors="replace") if supervisor.log is not None and supervisor.log.exists() else ""
-    return "\n".join(text.splitlines()[-lines:])
-
-
 @asynccontextmanager
 async def _shown(picture: Picture, play: Play, plan: Plan) -> AsyncIterator[None]:
     """Show the board while it runs, if there is a terminal."""
@@ -213,7 +165,7 @@ async def _shown(picture: Picture, play: Play, plan: Plan) -> AsyncIterator[None
         try:
             yield
         finally:
-            await _cancel([drawing])
+            await cancelled([drawing])
             picture.now, picture.sent = play.now, play.sent
             live.refresh()
 
@@ -226,16 +178,3 @@ def _say(day: date, picture: Picture, play: Play) -> None:
         f"{day} closed: {play.sent:,} activities so far; {ratings}; {sum(picture.opened.values())} alerts opened",
         soft_wrap=True,
     )
-
-
-async def _end(supervisor: Supervisor, running: "asyncio.Task[int]") -> None:
-    supervisor.stop()
-    await running
-
-
-async def _cancel(tasks: "Sequence[asyncio.Task[None]]") -> None:
-    for task in tasks:
-        task.cancel()
-    for task in tasks:
-        with contextlib.suppress(asyncio.CancelledError):
-            await task

@@ -15,7 +15,7 @@ from leap.measure import Samples, scrape, total
 from leap.supervisor import Supervisor
 from streams.admin import Offsets
 from streams.reader import consumer
-from streams.settings import Role, Settings
+from streams.settings import Process, Settings
 
 _SCRAPE_EVERY = 0.5
 
@@ -35,7 +35,7 @@ class Watch:
         self._kafka: AIOKafkaConsumer = consumer(settings, "board")
         self._taken: dict[TopicPartition, int] = {}
         self._took = asyncio.Condition()
-        self._samples: dict[Role, Samples] = {}
+        self._samples: dict[Process, Samples] = {}
 
     async def start(self) -> None:
         """Read the output topics from their beginning."""

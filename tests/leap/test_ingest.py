@@ -141,7 +141,7 @@ def test_equal_rows_of_a_table_are_numbered_and_objects_are_not(tmp_path: Path) 
     objects.write_bytes(b'{"a":1}\n{"a":1}')
 
     def sent(file: Path, form: Any) -> list[Any]:
-        return list(ingest._messages(file, form, ingest.Report(adapter), lambda _: None))
+        return list(ingest.messages(file, form, ingest.Report(adapter), lambda _: None))
 
     assert sent(table, "tsv") == [
         (None, b"A\n1", [(ORDINAL, b"0")]),
