@@ -1,68 +1,121 @@
-"""What it takes to know who it was: memory and look-ups of the identities that an intake process holds.
+"""What it takes to know who it was: memory and look-ups of the claims that an intake process holds.
 
-    python -m benchmarks.identities [claims]
+    python -m benchmarks.identities CLAIMS
 
-Half of the keys that are looked up are known. What it prints was measured on this run.
+The claims are taken up as the records of the topic that they are, without Kafka. A process of its own, so that its
+memory is that of the claims. It prints one JSON object.
 """
 
+import asyncio
+import json
+import os
+import resource
+import subprocess
 import sys
 import time
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from streams.identity_table import FOR_EVER, SINCE_EVER, IdentityTable
+from benchmarks.report import Line, console
+from schemas import identities
+from schemas.identities import Claim, Terms
+from streams.identities import IdentityView
+from streams.settings import Settings
+from windows.civil import CivilDays
 
-_CLAIMS = 17_000_000
+_CLAIMS = int(os.environ.get("LEAP_BENCH_CLAIMS", "17000000"))
 _STUDENTS_EACH = 5
+_SINCE = date(2026, 9, 28)
+_AT_ONCE = 100_000
 _BATCH = 2_000
 _BATCHES = 200
 _CHANGES = 20_000
-_DAY = 20_731
+_AT = 1_791_194_400.0
+_SECRET = "benchmark-of-identities"  # noqa: S105 - of people who are made up
 
 
-def _resident() -> int:
-    """Return this process's memory in bytes."""
+def measure(kafka: str, redis: str, directory: Path) -> tuple[list[Line], dict[str, Any]]:  # noqa: ARG001
+    """Have a process hold the claims, once: it takes minutes."""
+    console.print(f"identities: a process takes up {_CLAIMS:,} claims")
+    command = [sys.executable, "-m", "benchmarks.identities", str(_CLAIMS)]
+    done = subprocess.run(command, capture_output=True, check=True)  # noqa: S603 - our own words, and no shell
+    found: dict[str, Any] = json.loads(done.stdout)
+    what = f"{found['claims']:,} identities"
+    return [
+        Line(f"{what}, memory of the process / columns", f"{found['resident_mb']:,} / {found['columns_mb']:,} MB"),
+        Line(f"{what}, taken up, claims/s of a core", f"{found['taken_per_second']:,}"),
+        Line(f"{what}, look-ups/s of a core", f"{found['looked_up_per_second']:,}"),
+        Line(f"{what}, {_CHANGES:,} changes merged", f"{found['merge_seconds']} s"),
+    ], {"identities": found}
+
+
+def _resident() -> float:
+    """Return this process's memory in MB."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * 4096
+    return pages * resource.getpagesize() / 2**20
 
 
-def main() -> None:
-    """Fill a table as the topic would, look up in it, change it."""
-    claims = int(sys.argv[1]) if len(sys.argv) > 1 else _CLAIMS
+async def _measure(claims: int) -> dict[str, Any]:
     rng = np.random.default_rng(1)
-    hashes = rng.integers(0, 1 << 64, claims, np.uint64)
-    before = _resident()
-    table = IdentityTable()
-    began = time.perf_counter()
-    for number, digest in enumerate(hashes.tolist()):
-        table.put(digest, b"s%07d" % (number // _STUDENTS_EACH), SINCE_EVER, FOR_EVER, number)
-    table.merge()
-    took = time.perf_counter() - began
-    print(
-        f"{len(table):,} claims of {len(table.students):,} students: {table.nbytes / len(table):.0f} bytes a claim in"
-    )
-    print(f"columns ({table.nbytes / 2**20:.0f} MB), {(_resident() - before) / 2**20:.0f} MB with the students' ids")
-    print(f"filled at {claims / took:,.0f} claims/s ({took:.1f} s)")
+    view = IdentityView(Settings(identity_key=_SECRET), CivilDays("Europe/London"))
+    terms = identities.encode(Terms(identities.VERSION, int(_AT)))
+    before, taking = _resident(), 0.0
+    for first in range(0, claims, _AT_ONCE):
+        numbers = range(first, min(first + _AT_ONCE, claims))
+        digests = _digests(view, numbers)
+        records = [
+            # A card has a first day, an account was always its student's.
+            Claim("moodle", digest, None if number % 2 else _SINCE, f"s{number // _STUDENTS_EACH:07d}").key()
+            for number, digest in zip(numbers, digests, strict=True)
+        ]
+        began = time.process_time()
+        for key in records:
+            view.take(key, terms)
+        taking += time.process_time() - began
+    view.table.merge()
+    holding = _resident() - before
 
-    known = hashes[rng.integers(0, claims, _BATCH * _BATCHES // 2)]
-    asked = np.concatenate([known, rng.integers(0, 1 << 64, len(known), np.uint64)])
+    known = rng.integers(0, claims, _BATCH * _BATCHES // 2)
+    strangers = claims + rng.integers(0, claims, len(known))
+    asked = np.concatenate([known, strangers])
     rng.shuffle(asked)
-    days = np.full(_BATCH, _DAY, np.int32)
-    began = time.perf_counter()
-    found = sum(int((table.find(batch, days).student >= 0).sum()) for batch in asked.reshape(_BATCHES, _BATCH))
-    took = time.perf_counter() - began
-    print(f"looked up at {len(asked) / took:,.0f} keys/s in batches of {_BATCH:,} ({found / len(asked):.0%} known)")
+    people = [(str(number), _AT) for number in asked.tolist()]
+    began = time.process_time()
+    found = sum(
+        student is not None
+        for start in range(0, len(people), _BATCH)
+        for student in view.look_up("moodle", people[start : start + _BATCH])
+    )
+    looking = time.process_time() - began
+    if found != len(known):
+        msg = f"{found} of {len(known)} known keys were found"
+        raise RuntimeError(msg)
 
+    changed = [Claim("moodle", digest, None, "another").key() for digest in _digests(view, range(_CHANGES))]
+    for key in changed:
+        view.take(key, terms)
     began = time.perf_counter()
-    for digest in hashes[:_CHANGES].tolist():
-        table.put(digest, b"another", SINCE_EVER, FOR_EVER, claims)
-    took = time.perf_counter() - began
-    print(f"changed at {_CHANGES / took:,.0f} claims/s")
-    began = time.perf_counter()
-    table.merge()
-    print(f"merged {_CHANGES:,} changes in {time.perf_counter() - began:.2f} s")
+    view.table.merge()
+    merging = time.perf_counter() - began
+    await view.stop()
+    return {
+        "claims": claims,
+        "students": len(view.table.students),
+        "columns_mb": round(view.table.nbytes / 2**20),
+        "resident_mb": round(holding),
+        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10 - before),
+        "taken_per_second": round(claims / taking),
+        "looked_up_per_second": round(len(people) / looking),
+        "merge_seconds": round(merging, 2),
+    }
+
+
+def _digests(view: IdentityView, numbers: range) -> list[int]:
+    return [view._hashing.of("moodle", str(number))[0] for number in numbers]
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(asyncio.run(_measure(int(sys.argv[1])))))

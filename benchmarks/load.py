@@ -1,5 +1,6 @@
 """Fills topics for the benchmarks: a roster and a log of activities, in the form in which our own roles write them."""
 
+import asyncio
 import random
 import time
 from collections import defaultdict
@@ -7,9 +8,11 @@ from collections import defaultdict
 import msgspec
 import orjson
 
+from benchmarks.processes import WAIT
 from schemas import log
 from schemas.activities import Activity
 from schemas.cloudevents import headers
+from streams.admin import Offsets
 from streams.intake import partition_of
 from streams.producer import Message, Producer
 from streams.settings import Settings
@@ -22,6 +25,21 @@ _CHUNK = 100_000
 def student(number: int) -> bytes:
     """Return the key of a student."""
     return b"s%06d" % number
+
+
+async def fill_roster(settings: Settings, producer: Producer, offsets: Offsets) -> None:
+    """Write the roster of the students, and return when the roster role, which must be running, has passed it on."""
+    by_place: defaultdict[int, list[Message]] = defaultdict(list)
+    for i in range(STUDENTS):
+        entry = orjson.dumps({"student": student(i).decode()})
+        place = partition_of(student(i), settings.partitions)
+        by_place[place].append((student(i), entry, headers("student", "/bench", str(i))))
+    for place, messages in by_place.items():
+        await producer.deliver(settings.topics.students.name, place, messages)
+    partitions = await offsets.partitions([settings.topics.students.name])
+    async with asyncio.timeout(WAIT):
+        while sum((await offsets.committed(settings.group("roster"), partitions)).values()) < STUDENTS:  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
 
 
 async def fill_log(settings: Settings, producer: Producer, events: int, seed: int = 1) -> int:

@@ -1,7 +1,7 @@
-"""The yardsticks, each a process of its own: stock Faust with a table, and reading and decoding alone.
+"""The yardsticks, each a process of its own: stock Faust with a table, reading and decoding alone, and passing on.
 
-``python -m benchmarks.readers KIND BOOTSTRAP TOPIC RECORDS`` prints one JSON object: records and seconds, from the
-first record to the last.
+``python -m benchmarks.readers KIND BOOTSTRAP TOPIC RECORDS [TO]`` prints one JSON object: records, seconds, and seconds
+of CPU time, from the first record to the last.
 """
 
 import asyncio
@@ -11,6 +11,8 @@ import sys
 import tempfile
 import time
 from typing import Any
+
+import orjson
 
 from schemas import log
 
@@ -22,15 +24,16 @@ class Stopwatch:
         """Wait for the first of ``records``."""
         self._records = records
         self._seen = 0
-        self._began = 0.0
+        self._began = self._cpu = 0.0
 
     def count(self, n: int) -> None:
         """Count ``n`` more."""
         if not self._seen:
-            self._began = time.perf_counter()
+            self._began, self._cpu = time.perf_counter(), time.process_time()
         self._seen += n
         if self._seen >= self._records:
-            print(json.dumps({"records": self._seen, "seconds": time.perf_counter() - self._began}), flush=True)
+            seconds, cpu = time.perf_counter() - self._began, time.process_time() - self._cpu
+            print(json.dumps({"records": self._seen, "seconds": seconds, "cpu": cpu}), flush=True)
             os._exit(0)
 
 
@@ -66,6 +69,32 @@ def stock_faust(bootstrap: str, topic: str, records: int) -> None:
 
 async def aiokafka(bootstrap: str, topic: str, records: int) -> None:
     """Aiokafka: fetch, unpack and decode in one call a fetch."""
+    consumer = await _consumer(bootstrap, topic)
+    watch = Stopwatch(records)
+    while True:
+        for fetched in (await consumer.getmany(timeout_ms=1000)).values():
+            watch.count(len(log.decode_many([r.value for r in fetched]) or ()))
+
+
+async def passed_on(bootstrap: str, topic: str, records: int, to: str) -> None:
+    """Aiokafka: fetch, decode each row, send it on under its user, and wait until the broker has the fetch."""
+    from aiokafka import AIOKafkaProducer  # noqa: PLC0415
+
+    consumer = await _consumer(bootstrap, topic)
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=True) as producer:
+        watch = Stopwatch(records)
+        while True:
+            for fetched in (await consumer.getmany(timeout_ms=1000)).values():
+                under_way = [
+                    await producer.send(to, record.value, str(orjson.loads(record.value)["userid"]).encode())
+                    for record in fetched
+                ]
+                await asyncio.gather(*under_way)
+                watch.count(len(fetched))
+
+
+async def _consumer(bootstrap: str, topic: str) -> Any:
+    """Return a consumer at the beginning of a topic."""
     from aiokafka import AIOKafkaConsumer, TopicPartition  # noqa: PLC0415
 
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, max_partition_fetch_bytes=4 * 1024 * 1024)
@@ -74,10 +103,7 @@ async def aiokafka(bootstrap: str, topic: str, records: int) -> None:
         [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or await _wait(consumer, topic))]
     )
     await consumer.seek_to_beginning()
-    watch = Stopwatch(records)
-    while True:
-        for fetched in (await consumer.getmany(timeout_ms=1000)).values():
-            watch.count(len(log.decode_many([r.value for r in fetched]) or ()))
+    return consumer
 
 
 async def _wait(consumer: Any, topic: str) -> set[int]:
@@ -108,11 +134,13 @@ def librdkafka(bootstrap: str, topic: str, records: int) -> None:
 
 def main() -> None:
     """Run one yardstick."""
-    kind, bootstrap, topic, records = sys.argv[1:]
+    kind, bootstrap, topic, records, *to = sys.argv[1:]
     if kind == "faust":
         stock_faust(bootstrap, topic, int(records))
     elif kind == "aiokafka":
         asyncio.run(aiokafka(bootstrap, topic, int(records)))
+    elif kind == "passed-on":
+        asyncio.run(passed_on(bootstrap, topic, int(records), *to))
     else:
         librdkafka(bootstrap, topic, int(records))
 

@@ -3,6 +3,7 @@
 import time
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streams import metrics
@@ -14,10 +15,20 @@ Takes what source systems send, and answers success when it is stored. What is s
 whatever was not answered with success is to be sent again: after 429 and 503 when `Retry-After` says.
 """
 
+# Spans would have addresses and query strings, and go wherever the environment says.
+_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+
 
 def build(entrance: Entrance, version: str) -> FastAPI:
     """Return the application. It serves no pages, only its own description at ``/openapi.json``."""
-    app = FastAPI(title="LEAP gateway", description=_ABOUT, version=version, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="LEAP gateway",
+        description=_ABOUT,
+        version=version,
+        docs_url=None,
+        redoc_url=None,
+        telemetry=_TELEMETRY,
+    )
     for family in (zoom, alma, xapi, caliper, events, files):
         app.include_router(family.router(entrance))
     problems.install(app)

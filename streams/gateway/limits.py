@@ -44,18 +44,29 @@ async def body(request: Request, most: int) -> bytes:
     Raises:
         ProblemError: 413 beyond ``most`` bytes, 408 if it does not come, 415 if it is compressed.
     """
-    found = bytearray()
     try:
         async with asyncio.timeout(_BODY_PATIENCE):
-            async for chunk in stream(request, most):
-                found += chunk
+            return b"".join([chunk async for chunk in _chunks(request, most)])
     except TimeoutError as error:
         raise _slow() from error
-    return bytes(found)
 
 
 async def stream(request: Request, most: int) -> AsyncIterator[bytes]:
     """Yield the body as it comes; raises as :func:`body` does, within the loop."""
+    chunks = _chunks(request, most)
+    while True:
+        try:
+            async with asyncio.timeout(_CHUNK_PATIENCE):
+                chunk = await anext(chunks, None)
+        except TimeoutError as error:
+            raise _slow() from error
+        if chunk is None:
+            return
+        yield chunk
+
+
+async def _chunks(request: Request, most: int) -> AsyncIterator[bytes]:
+    """Yield the body as it comes, for however long that takes."""
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         # A few kilobytes may inflate to any size.
         raise ProblemError(415, "compressed bodies are not taken", "header Content-Encoding")
@@ -65,14 +76,7 @@ async def stream(request: Request, most: int) -> AsyncIterator[bytes]:
     if int(told[:20]) > most:
         raise _large(most)
     size = 0
-    chunks = aiter(request.stream())
-    while True:
-        try:
-            chunk = await asyncio.wait_for(anext(chunks, None), _CHUNK_PATIENCE)
-        except TimeoutError as error:
-            raise _slow() from error
-        if chunk is None:
-            return
+    async for chunk in request.stream():
         size += len(chunk)
         if size > most:
             raise _large(most)

@@ -64,6 +64,7 @@ async def serve(
     server = _Server(
         uvicorn.Config(
             build(entrance, version),
+            http="httptools",
             access_log=False,  # it has addresses
             log_config=None,
             server_header=False,
