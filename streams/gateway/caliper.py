@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from schemas.decoding import decoder
 from schemas.reasons import why
+from streams.gateway.direct import Direct
 from streams.gateway.entrance import Entrance, json_wanted
 from streams.gateway.problems import ProblemError, responses
 from streams.sources import Unusable
@@ -69,7 +70,7 @@ _BODY: dict[str, Any] = {
 
 def router(entrance: Entrance) -> APIRouter:
     """Return the endpoint."""
-    routes = APIRouter(tags=["Caliper"])
+    routes = APIRouter(tags=["Caliper"], route_class=Direct)
 
     @routes.post(
         "/caliper",

@@ -18,6 +18,7 @@ from schemas.cloudevents import CONTENT_TYPE, TYPES, Headers
 from schemas.decoding import decoder
 from schemas.reasons import why
 from schemas.source import SourceEvent
+from streams.gateway.direct import Direct
 from streams.gateway.entrance import Entrance, json_wanted, media_type
 from streams.gateway.problems import ProblemError, responses
 from streams.producer import Message
@@ -42,7 +43,7 @@ _EVENT = {"specversion": "1.0", "id": "1842", "source": "/readers/7", "type": TY
 
 def router(entrance: Entrance) -> APIRouter:
     """Return the endpoint."""
-    routes = APIRouter(tags=["CloudEvents"])
+    routes = APIRouter(tags=["CloudEvents"], route_class=Direct)
 
     @routes.post(
         "/events",

@@ -7,16 +7,17 @@ they are put in front, and the id is made of the bytes, so that a repeat of the 
 import uuid
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from starlette.responses import JSONResponse
 
 from schemas.cloudevents import iso
 from schemas.decoding import decoder
 from schemas.reasons import why
 from streams.gateway import statements
+from streams.gateway.direct import Direct
 from streams.gateway.entrance import Entrance, json_wanted
 from streams.gateway.problems import ProblemError, responses
 
@@ -31,6 +32,20 @@ _EXAMPLE = {
     "verb": {"id": "http://id.tincanapi.com/verb/viewed"},
     "object": {"id": "https://moodle.example.org/course/view.php?id=7"},
     "timestamp": "2026-10-05T09:00:00Z",
+}
+_VERSION: dict[str, Any] = {
+    "name": _HEADER,
+    "in": "header",
+    "required": True,
+    "schema": {"type": "string", "pattern": r"^(1\.0|2\.0)(\.[0-9]+)?$"},
+    "example": "2.0.0",
+}
+_ID: dict[str, Any] = {
+    "name": "statementId",
+    "in": "query",
+    "required": True,
+    "schema": {"type": "string", "format": "uuid"},
+    "example": _EXAMPLE["id"],
 }
 _STATEMENT: dict[str, Any] = {
     "type": "object",
@@ -47,7 +62,7 @@ _STATEMENT: dict[str, Any] = {
 
 def router(entrance: Entrance) -> APIRouter:
     """Return the endpoints."""
-    routes = APIRouter(tags=["xAPI"], prefix="/xapi")
+    routes = APIRouter(tags=["xAPI"], prefix="/xapi", route_class=Direct)
 
     @routes.post(
         "/statements",
@@ -64,14 +79,15 @@ def router(entrance: Entrance) -> APIRouter:
             },
             **responses(),
         },
-        openapi_extra=_body({"oneOf": [_STATEMENT, {"type": "array", "items": _STATEMENT}]}),
+        openapi_extra={
+            "parameters": [_VERSION],
+            **_body({"oneOf": [_STATEMENT, {"type": "array", "items": _STATEMENT}]}),
+        },
     )
-    async def post(
-        request: Request, version: Annotated[str | None, Header(alias=_HEADER, examples=["2.0.0"])] = None
-    ) -> Response:
+    async def post(request: Request) -> Response:
         """All or none are taken; their source is that of the credential. A repeat of an id does not count again."""
         who = entrance.known(request)
-        answered = {_HEADER: statements.version(version)}
+        answered = {_HEADER: statements.version(request.headers.get(_HEADER))}
         json_wanted(request)
         body = await entrance.body(request)
         many = body.lstrip()[:1] == b"["
@@ -85,17 +101,16 @@ def router(entrance: Entrance) -> APIRouter:
         summary="Take one statement under its id",
         status_code=204,
         responses=responses(),
-        openapi_extra=_body(_STATEMENT),
+        openapi_extra={"parameters": [_VERSION, _ID], **_body(_STATEMENT)},
     )
-    async def put(
-        request: Request,
-        statement_id: Annotated[str, Query(alias="statementId", examples=[_EXAMPLE["id"]])],
-        version: Annotated[str | None, Header(alias=_HEADER, examples=["2.0.0"])] = None,
-    ) -> Response:
+    async def put(request: Request) -> Response:
         """The id in the address is that of the statement, which need not repeat it."""
         who = entrance.known(request)
-        answered = {_HEADER: statements.version(version)}
+        answered = {_HEADER: statements.version(request.headers.get(_HEADER))}
         json_wanted(request)
+        statement_id = request.query_params.get("statementId")
+        if statement_id is None:
+            raise ProblemError(400, "is missing", "query statementId")
         if not statements.is_uuid(statement_id):
             raise ProblemError(400, "not a UUID", "query statementId")
         _, (record,) = _records([(await entrance.body(request)).strip()], entrance.now(), given=statement_id)

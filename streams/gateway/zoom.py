@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from schemas.decoding import decoder
+from streams.gateway.direct import Direct
 from streams.gateway.entrance import Entrance
 from streams.gateway.problems import ProblemError, responses
 
@@ -50,7 +51,7 @@ def sign(secret: bytes, timestamp: str, body: bytes) -> str:
 
 def router(entrance: Entrance) -> APIRouter:
     """Return the endpoint."""
-    routes = APIRouter(tags=["webhooks"])
+    routes = APIRouter(tags=["webhooks"], route_class=Direct)
 
     @routes.post(
         "/webhooks/zoom",

@@ -126,7 +126,7 @@ async def test_put_takes_one_statement_under_the_id_of_the_address(
 @pytest.mark.parametrize(
     ("params", "body", "place"),
     [
-        ({}, STATEMENT, "query.statementId"),
+        ({}, STATEMENT, "query statementId"),
         ({"statementId": "1"}, STATEMENT, "query statementId"),
         ({"statementId": OTHER}, STATEMENT, "id"),
         ({"statementId": OTHER}, [STATEMENT], "body"),
