@@ -538,12 +538,15 @@ class Draft:
             return
         activity, count, instead = CODES[record.activity], record.count, None
         if record.attendance is not None:
-            pieces = self._evidence(day, np.array([record.attendance])).get(record.attendance, [])
+            # Of what it was taken for when it came: the timetable may have changed since.
+            held = (evidence.of_piece(day, record.once) for evidence in (self.partition.evidence, self.evidence))
+            key = next((found for found in held if found is not None), record.attendance)
+            pieces = self._evidence(day, np.array([key])).get(key, [])
             again = any(piece == ~record.once for _, piece in pieces)
             before = attendance.counts_as(pieces)
             if not again:
                 piece = (attendance.order(offset, activity), ~record.once)
-                self._new_evidence(day, [(record.attendance, *piece)])
+                self._new_evidence(day, [(key, *piece)])
                 pieces.append(piece)
             instead = attendance.counts_as(pieces)
             counted = before is not None and instead != before

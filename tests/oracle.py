@@ -57,7 +57,7 @@ class Oracle:
         self.stale: dict[str, date] = {}
         self.students: dict[str, Known] = {}
         self.once: set[tuple[date, int]] = set()
-        self.taken_back: set[tuple[date, int]] = set()
+        self.taken_back: set[tuple[date, Any]] = set()
         self.evidence: dict[tuple[date, int], list[tuple[str, int]]] = {}
         self.days: list[dict[str, Any]] = []
         self.ratings: list[dict[str, Any]] = []
@@ -279,22 +279,31 @@ class Oracle:
     def attended_as(self, day: date, attendance: int) -> str | None:
         """The activity of the first piece of evidence that stands."""
         pieces = self.evidence.get((day, attendance), [])
-        return next((activity for activity, piece in pieces if (day, piece) not in self.taken_back), None)
+        return next((activity for activity, piece in pieces if (day, (attendance, piece)) not in self.taken_back), None)
+
+    def evidence_of(self, day: date, record: log.Retraction) -> int | None:
+        """The attendance of which the piece is evidence by what was said when it came, else by what is said now."""
+        for (on, attendance), pieces in self.evidence.items():
+            if record.attendance is not None and on == day and record.once in [piece for _, piece in pieces]:
+                return attendance
+        return record.attendance
 
     def retraction(self, name: str, version: int, offset: int, record: log.Retraction) -> None:
         known, day = self.students.get(name), self.day_of(record.at)
         if known is None or not self.anchor - self.policies.window * DAY < day <= self.anchor + 2 * DAY:
             self.rejected.append(offset)
             return
-        if (day, record.once) in self.taken_back:
+        attendance = self.evidence_of(day, record)
+        what = record.once if attendance is None else (attendance, record.once)
+        if (day, what) in self.taken_back:
             return
-        if record.attendance is None:
-            self.taken_back.add((day, record.once))
+        if attendance is None:
+            self.taken_back.add((day, what))
             changes: dict[str, int] = {record.activity: -record.count} if (day, record.once) in self.once else {}
         else:
-            before = self.attended_as(day, record.attendance)
-            self.taken_back.add((day, record.once))
-            now = self.attended_as(day, record.attendance)
+            before = self.attended_as(day, attendance)
+            self.taken_back.add((day, what))
+            now = self.attended_as(day, attendance)
             changes = {} if before is None or before == now else {before: -1}
             if changes and now is not None:
                 changes[now] = 1

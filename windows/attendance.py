@@ -59,6 +59,14 @@ class Attendances(ByDay):
                 known += [(place, piece) for place, piece in part[first[i] : last[i], 1:].tolist()]
         return found
 
+    def of_piece(self, day: int, piece: int) -> int | None:
+        """Return the attendance that a piece of a day is evidence of; None: it is not held. Looks at all of the day."""
+        for part in self.parts(day):
+            found = np.flatnonzero(part[:, 2] == piece)
+            if len(found):
+                return int(part[found[0], 0])
+        return None
+
 
 def plausible(evidence: Evidence) -> bool:
     """Whether :func:`rows` may have made it; of an activity that there is not, nothing could be counted."""

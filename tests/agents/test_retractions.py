@@ -68,6 +68,16 @@ def test_one_piece_of_evidence_taken_back_leaves_the_others() -> None:
     assert campus.counts("s1", MON) == {"tap_in": 1}
 
 
+def test_a_piece_is_taken_from_the_attendance_that_it_was_evidence_of() -> None:
+    """The timetable may have changed since it came."""
+    campus = begun()
+    campus.act("s1", MON, once=1, attendance=EVENT)
+    campus.take_back("s1", MON, 1, attendance=EVENT + 1)
+    campus.take_back("s1", MON, 1, attendance=EVENT)
+
+    assert campus.counts("s1", MON) == {}
+
+
 def test_a_rating_falls_at_once_when_an_activity_of_an_open_day_is_taken_back() -> None:
     campus = begun(closed=True)
     campus.act("s1", TUE, "zoom", once=1)
