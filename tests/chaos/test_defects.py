@@ -14,7 +14,7 @@ IN_A_SWEEP = next(fault for fault in FAULTS if fault.name == "intake: kill -9 in
 CASES: dict[str, list[Fault | None]] = {
     "acknowledge-before-the-changelog": [at_point("engagement", "after-outputs", "kill", nth=1)] * 4,
     # Of the rows only: with the once-keys the batch would be told to be a repeat of itself.
-    "no-row-fence": [at_point("engagement", "in-changelog", "kill", nth=2, part=0.3)] * 2,
+    "no-row-fence": [at_point("engagement", "in-changelog", "kill", nth=2, part=0.4)] * 4,
     # Shown by what is too old to have a once-key; every student has such events here.
     "no-source-fence": [at_point("intake", "after-send", "kill", nth=2)] * 5,
     # In the last hour of the last day, until after its close: whatever were written later would cover it.

@@ -258,8 +258,8 @@ async def test_the_gateway_writes_to_sources_with_a_user_who_may_do_nothing_else
 
         await apply(system.settings)
         gateway = test_gateway.start(system, **login(f"{OTHER}-gateway"))
-        await system.until(lambda: test_gateway.port(gateway), "the gateway listens")
-        url = f"http://127.0.0.1:{test_gateway.port(gateway)}/events"
+        await system.until(lambda: gateway.listening, "the gateway listens")
+        url = f"http://127.0.0.1:{gateway.listening}/events"
         headers = {"Authorization": f"Bearer {test_gateway.TOKEN}-events"} | {f"ce-{k}": v for k, v in CE.items()}
         async with httpx.AsyncClient(timeout=30.0) as client:
             answer = await client.post(url, json=DATA, headers=headers)
