@@ -15,7 +15,7 @@ def bench(
     """Measure throughput and latency on this machine; what it reports was measured on that run.
 
     The parts: throughput (engagement), latency (event to Redis), intake (Moodle's rows), gateway (HTTP), identities (17
-    million claims, some minutes and 3 GB). docs/benchmarks.md says what each of them does, and what it measured.
+    million claims, ten minutes and 1.5 GB). docs/benchmarks.md says what each of them does, and what it measured.
 
     Needs a checkout (benchmarks/ is not installed) and the development packages: `make setup`.
 
