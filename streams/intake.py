@@ -11,7 +11,7 @@ and each log record carries the source position, so that an intake that died in 
 import hashlib
 import logging
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, TypeGuard
@@ -142,6 +142,8 @@ class Intake(Handler):
         metrics.source_records.labels(source, "dead_letter").inc(len(letters))
         metrics.source_records.labels(source, "waiting").inc(len(waiting))
         metrics.source_records.labels(source, "ignored").inc(len(records) - sent - len(waiting) - len(letters))
+        for reason, n in Counter(seen.reason for seen in found if isinstance(seen, NotForUs)).items():
+            metrics.source_ignored.labels(source, reason).inc(n)
         metrics.batch_seconds.labels("intake", "all").observe(time.perf_counter() - began)
         if self._states is not None:
             await self._states.judge(source, state, records, {letter.offset for letter in letters})

@@ -9,6 +9,11 @@ source_records = Counter(
     "Source records that intake has dealt with; a growing share of dead_letter means that a source changed its format",
     ["source", "outcome"],
 )
+source_ignored = Counter(
+    "leap_source_ignored",
+    "Source records that are no activity of a student, by the adapter's reason; nothing of them is kept",
+    ["source", "reason"],
+)
 source_paused = Gauge(
     "leap_source_paused",
     "1 while intake holds a source because too many of its last records were unusable, or an operator said so; alert "

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from prometheus_client import REGISTRY
 
 from schemas import log
 from schemas.cloudevents import Headers
@@ -165,6 +166,18 @@ async def test_a_tap_outside_of_the_timetable_counts_once_an_hour() -> None:
     (_, first), (_, second), (_, elsewhere) = taps
     assert first == second
     assert first != elsewhere
+
+
+def ignored(source: str, reason: str) -> float:
+    """What /metrics says of records that are not for us."""
+    return REGISTRY.get_sample_value("leap_source_ignored_total", {"source": source, "reason": reason}) or 0.0
+
+
+async def test_what_is_not_for_us_is_counted_by_reason() -> None:
+    before = ignored("zoom", "outside of the timetable")
+    await attended("zoom", join("one@example.com", 1, meeting="999"), join("one@example.com", 1))
+
+    assert ignored("zoom", "outside of the timetable") == before + 1
 
 
 async def test_a_meeting_outside_of_the_timetable_is_not_for_us() -> None:
