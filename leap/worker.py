@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import sys
 import time
@@ -19,7 +18,7 @@ from schemas.policy import PolicyError, PolicySet, read_policies
 from sinks.dead_letters import DeadLetters
 from sinks.read_model import ReadModel
 from sinks.store import RedisDownError, RedisRefusedError, Store, connect, safe_url
-from streams import event_loop, metrics
+from streams import event_loop, garbage, metrics
 from streams.admin import Offsets, TopicsError, admin, check_topics
 from streams.clock import Clock
 from streams.connection import RefusedError, reason
@@ -77,11 +76,7 @@ def run(role: Role, settings: Settings) -> int:
     except UnreachableError as error:
         print(f"leap worker {role}: {error}", file=sys.stderr)
         return EXIT_UNAVAILABLE
-    # What was made so far lives as long as the process; a fetch makes tens of thousands of tracked objects, and the
-    # default thresholds would walk them all the time.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 100)
+    garbage.seldom()
     if role == "clock":
         return asyncio.run(_clock(settings, policies, health))
     if role == "readmodel":

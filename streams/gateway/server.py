@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import uvicorn
 
+from streams import garbage
 from streams.gateway.app import build
 from streams.gateway.credentials import Credentials
 from streams.gateway.entrance import Entrance
@@ -75,6 +76,8 @@ async def serve(
             timeout_graceful_shutdown=_FAREWELL,
         )
     )
+
+    garbage.seldom()
 
     def stop() -> None:
         health.set_ready(False, "ending")
