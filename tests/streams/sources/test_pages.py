@@ -1,5 +1,6 @@
 """The pages for source owners say what the adapters do: their examples are read, and their reasons are the adapters'."""
 
+import json
 import re
 from pathlib import Path
 
@@ -17,6 +18,25 @@ EXAMPLES = [
     for name, page in PAGES.items()
     for example in re.findall(r"^```(?:json|tsv|xml)\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
 ]
+
+
+HOW_TO_SEND = (ROOT / "docs" / "sources" / "README.md").read_text()
+
+
+def test_examples_of_how_to_send_are_whole_and_name_topics_of_ours() -> None:
+    for code in re.findall(r"```python\n(.*?)```", HOW_TO_SEND, re.DOTALL):
+        compile(code, "README.md", "exec")
+    for config in re.findall(r"```json\n(.*?)```", HOW_TO_SEND, re.DOTALL):
+        assert json.loads(config)["config"]
+    named = set(re.findall(r"leap\.source\.([a-z-]+)", HOW_TO_SEND))
+    assert named
+    assert named <= sources(Options()).keys()
+
+
+def test_the_record_that_a_program_sends_is_an_activity() -> None:
+    (record,) = re.findall(r"swipe = b'(.*)'", HOW_TO_SEND)
+
+    assert isinstance(sources(Options())["tap-ins"].read(record.encode()), Seen)
 
 
 @pytest.mark.parametrize(("name", "example"), EXAMPLES)
