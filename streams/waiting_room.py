@@ -47,6 +47,9 @@ _LOOK_EVERY_MS = 500
 _REST = 9
 """A sweep is followed by so many times as long without one as it judged records: intake has other things to do."""
 
+_Place = tuple[str, int, int]
+"""Where a record stood at its source: topic, partition, offset."""
+
 _UNREADABLE = "unknown"
 """Stands for the source of a record that is not intake's own."""
 
@@ -210,7 +213,7 @@ class WaitingRoom(ConsumerRebalanceListener):
                 await self._producer.deliver(tp.topic, tp.partition, again)
             await self._commit(tp, stop)
             start = stop
-        seen: set[tuple[str, int, int]] = set()
+        seen: dict[_Place, int] = {}
         last = -1
         async for records in self._records(tp, start):
             began = time.perf_counter()
@@ -221,12 +224,11 @@ class WaitingRoom(ConsumerRebalanceListener):
             for source, waiting in moves.waiting:
                 standing.add(source, waiting.since)
         if last >= 0:
-            await self._move(tp, start, last + 1)
+            await self._move(tp, start, last + 1, seen)
 
-    async def _move(self, tp: TopicPartition, start: int, stop: int) -> None:
+    async def _move(self, tp: TopicPartition, start: int, stop: int, seen: dict[_Place, int]) -> None:
         """Send what can move, and put what cannot at the end, from one offset to another."""
         await self._commit(tp, start, until=stop)
-        seen: set[tuple[str, int, int]] = set()
         left: Counter[tuple[str, str]] = Counter()
         async for records in self._records(tp, start, stop):
             moves = self._judge(tp, records, seen)
@@ -268,8 +270,12 @@ class WaitingRoom(ConsumerRebalanceListener):
                 if len(wanted) < len(fetched):
                     return
 
-    def _judge(self, tp: TopicPartition, records: Sequence[Any], seen: set[tuple[str, int, int]]) -> _Moves:
-        """Decide where records go. ``seen``: those that stood before them, by where they stood at their source."""
+    def _judge(self, tp: TopicPartition, records: Sequence[Any], seen: dict[_Place, int]) -> _Moves:
+        """Decide where records go. ``seen``: where the last one of each stands, as far as is known, by source's place.
+
+        Of several it is the last that counts. A member that lost its partition and has it again may commit an offset
+        that another one was beyond; before what that one has counted, engagement takes nothing any more.
+        """
         moves = _Moves()
         looked: defaultdict[str, list[tuple[Any, Waiting, Outcome]]] = defaultdict(list)
         for record in records:
@@ -283,11 +289,11 @@ class WaitingRoom(ConsumerRebalanceListener):
                 moves.left[_UNREADABLE, "dead_letter"] += 1
                 continue
             source, place = self._topics.source_of(waiting.topic), (waiting.topic, waiting.partition, waiting.offset)
-            if place in seen:
+            if (held := seen.setdefault(place, record.offset)) != record.offset:
+                seen[place] = max(held, record.offset)
                 moves.last = max(moves.last, record.offset)
                 moves.left[source, "ignored"] += 1
                 continue
-            seen.add(place)
             looked[source].append((record, waiting, self._intake.look(source, waiting.value)))
         deadline = time.time() - self._settings.unmatched_patience
         known: dict[int, bytes | None] = {}
