@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from leap.connect import reach_kafka
+from leap.connect import producing, reach_kafka
 from leap.errors import UNREACHABLE, CommandError
 from leap.options import Where
 from leap.terminal import out, print_json
 from schemas.source_states import VERSION, SourceState
-from streams.producer import DeliveryError, Producer
+from streams.producer import DeliveryError
 from streams.settings import Settings
 from streams.source_states import read_states, say
 
@@ -96,16 +96,12 @@ async def _change(
         if paused_by_intake and state == "paused"
         else SourceState(VERSION, state, "operator", now)
     )
-    producer = Producer(settings, "sources")
-    await producer.start()
-    try:
-        await say(producer, settings, source, after)
-    except DeliveryError as error:
-        raise CommandError(
-            f"Kafka at {settings.kafka} did not take it ({error}). Run it again.", UNREACHABLE
-        ) from error
-    finally:
-        await producer.stop()
+    async with producing(settings, "sources") as producer:
+        try:
+            await say(producer, settings, source, after)
+        except DeliveryError as error:
+            msg = f"Kafka at {settings.kafka} did not take it ({error}). Run it again."
+            raise CommandError(msg, UNREACHABLE) from error
     return source, after, before
 
 
