@@ -20,6 +20,7 @@ def test_a_state_is_read_as_it_was_written() -> None:
         (b"\xff", encode(STATE)),
         (b"moodle", b""),
         (b"moodle", b"[" * 100_000),
+        (b"moodle", encode(STATE) + b" " * 1024),
         (b"moodle", b'{"version":2,"state":"paused","by":"breaker","since":1}'),
         (b"moodle", b'{"version":1,"state":"secret","by":"breaker","since":1}'),
         (b"moodle", b'{"version":1,"state":"paused","by":"secret","since":1}'),

@@ -1,6 +1,7 @@
 """Which batches a role deals with: those of the generation that it has, none in between, and none that is held."""
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -27,6 +28,10 @@ class Taking(Handler):
         await self.goes_on.wait()
 
 
+class Batch(list[int]):
+    """A batch's records, of which it can be told whether they are still there."""
+
+
 class Stream:
     """A stream of batches, as Faust gives it to an agent."""
 
@@ -44,9 +49,12 @@ class Stream:
     async def ack(self, event: Any) -> None:
         await self.acknowledged.put(event.value[0])
 
-    def put(self, record: int, generation: int, topic: str = "topic") -> None:
+    def put(self, record: int, generation: int, topic: str = "topic") -> "weakref.ref[Batch]":
+        """Put a batch of one record; returns what says whether it is still held by anybody."""
         message = SimpleNamespace(tp=(topic, 0), topic=topic, partition=0, generation_id=generation)
-        self.batches.put_nowait(SimpleNamespace(message=message, value=[record]))
+        batch = Batch([record])
+        self.batches.put_nowait(SimpleNamespace(message=message, value=batch))
+        return weakref.ref(batch)
 
 
 def streaming(taking: Taking, holds: Holds | None = None) -> Streaming:
@@ -172,6 +180,32 @@ async def test_a_rebalance_does_not_wait_for_what_is_held_and_drops_it(running: 
     running.stream.put(7, 2, "held")
     assert await running.acknowledged(1) == [7]
     assert running.taking.taken == [7]
+
+
+async def test_what_a_rebalance_dropped_takes_no_room_and_is_not_the_one_that_is_let_through(running: Running) -> None:
+    """The topic is still held when the partition is here again: a fetch is megabytes, and a try is one batch."""
+    dropped = [running.stream.put(n, 1, "held") for n in range(5)]
+    await running.rest()
+
+    await running.role._drain()
+    running.role.app.consumer_generation_id = 2
+    await running.role._on_assigned(None, set())
+    running.stream.put(7, 2, "held")
+    await running.rest()
+    assert [batch() for batch in dropped] == [None] * 5
+    running.holds.let_one("held")
+    assert await running.acknowledged(1) == [7]
+
+
+async def test_what_a_rebalance_dropped_does_not_use_up_the_try(running: Running) -> None:
+    """It is said between the rebalance and its end, when what was read before it still waits."""
+    running.stream.put(1, 1, "held")
+    await running.rest()
+    running.role.app.consumer_generation_id = 2
+    running.stream.put(7, 2, "held")
+
+    running.holds.let_one("held")
+    assert await running.acknowledged(1) == [7]
 
 
 async def test_what_is_held_is_not_behind_but_its_lag_is_told(

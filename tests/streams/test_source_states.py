@@ -206,6 +206,10 @@ async def test_what_is_said_while_a_process_says_something_itself_is_not_undone(
     topic.operator("running")
     await one.batch(*[True] * SIZE)
     assert one.held
+    one.states.take(topic.records[:1])
+    known = one.states.of("events")
+    assert known is not None
+    assert known.paused
     one.follow()
     assert one.held
 
