@@ -4,8 +4,8 @@ Validates, maps to an activity, finds the student, tells repeats apart.
 
 Every source record ends in exactly one place: an activity in the student log, the dead letters (byte for byte, with the
 reason), the waiting room while nobody knows whose it is (:mod:`streams.waiting_room`), or nowhere if it is not for us
-(counted with its reason). Sends are delivered before the batch is acknowledged,
-and each log record carries the source position, so that an intake that died in between does not count twice.
+(counted with its reason). Sends are delivered before the batch is acknowledged, what is not counted before what is, and
+each log record carries the source position, so that an intake that died in between neither counts twice nor leaves out.
 """
 
 import hashlib
@@ -127,16 +127,17 @@ class Intake(Handler):
                 at = recorded_at(record, simulated=self._settings.simulated_clock)
                 message = self.message(student, outcome, source, position, at, record.timestamp, record.headers)
                 out[partition_of(student, self._settings.partitions)].append(message)
-        under_way = [
-            batch for place, messages in out.items() for batch in await self._producer.send(self._log, place, messages)
-        ]
+        # What is not counted first. If this process dies with a part of the log delivered, whoever was unknown to it may
+        # be known to who reads the batch again, and then engagement's fence is past their records.
         if waiting:
-            under_way += await self._producer.send(
+            await self._producer.deliver(
                 self._topics.unmatched.name, partition % self._settings.source_partitions, waiting
             )
         if letters:
             await self._letters.put(letters)
-        await delivered(under_way)
+        await delivered(
+            [sent for place, messages in out.items() for sent in await self._producer.send(self._log, place, messages)]
+        )
         sent = sum(map(len, out.values()))
         metrics.source_records.labels(source, "sent").inc(sent)
         metrics.source_records.labels(source, "dead_letter").inc(len(letters))

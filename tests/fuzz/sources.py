@@ -34,10 +34,13 @@ class Sent:
         self.letters: list[Any] = []
         self.waiting: list[Any] = []
 
+    async def deliver(self, topic: str, partition: int, messages: Any) -> list[Any]:
+        assert topic == TOPICS.unmatched.name
+        assert 0 <= partition < 4
+        self.waiting += [unmatched.read(record(0, *message)) for message in messages]
+        return []
+
     async def send(self, topic: str, partition: int, messages: Any) -> list[Any]:
-        if topic == TOPICS.unmatched.name:
-            self.waiting += [unmatched.read(record(0, *message)) for message in messages]
-            return []
         assert topic == TOPICS.student_log.name
         assert 0 <= partition < 4
         self.log += messages

@@ -13,7 +13,7 @@ from schemas.dead_letters import FIRST_RECORDED_AT, DeadLetter
 from schemas.rows import ORDINAL
 from schemas.timetable import TimetabledEvent
 from streams.intake import Intake
-from streams.producer import Message
+from streams.producer import DeliveryError, Message
 from streams.settings import Settings
 from streams.timetable import Timetable
 
@@ -89,6 +89,41 @@ async def test_a_source_cannot_make_a_record_newer_than_it_is() -> None:
     found = await taken((b"a", [(FIRST_RECORDED_AT, b"%d" % NOW)]), timestamp=AT - 301_000)
 
     assert [letter.reason for letter in found.letters] == ["at: in the future"]
+
+
+@pytest.mark.parametrize("refused", ["waiting room", "dead letters"])
+async def test_nothing_is_counted_before_what_is_not_stands_where_it_belongs(refused: str) -> None:
+    """Else a person who becomes known before the batch is read again is lost: what was counted has fenced their records."""
+
+    class Refusing(Collected):
+        async def deliver(self, topic: str, partition: int, messages: list[Message]) -> None:
+            raise DeliveryError
+
+        async def put(self, letters: list[DeadLetter]) -> None:
+            raise DeliveryError
+
+    class SomeKnown:
+        def look_up(self, _: str, asked: Any) -> list[bytes | None]:
+            return [b"s1" if person == "1" else None for person, _ in asked]
+
+    async def catch_up(_: float) -> None:
+        """Nobody comes onto the roster."""
+
+    collected, roster = Refusing(), SimpleNamespace(known={b"s1"}, catch_up=catch_up)
+    source, values = {
+        "waiting room": ("tap-ins", [swipe("2", 1), swipe("1", 2)]),
+        "dead letters": ("events", [(EVENT % b"a").replace(b"s1", b"s2"), EVENT % b"b"]),
+    }[refused]
+    settings = Settings(_env_file=None, sources=(source,))  # type: ignore[call-arg]
+    intake = Intake(settings, collected, collected, roster, SomeKnown())  # type: ignore[arg-type]
+    batch = [
+        SimpleNamespace(offset=i, key=None, value=value, timestamp=NOW, headers=[]) for i, value in enumerate(values)
+    ]
+
+    with pytest.raises(DeliveryError):
+        await intake.handle(f"leap.source.{source}", 0, batch)
+
+    assert not collected.messages
 
 
 # -- attendance -------------------------------------------------------------------------------------------------------
