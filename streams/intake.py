@@ -127,8 +127,8 @@ class Intake(Handler):
                 at = recorded_at(record, simulated=self._settings.simulated_clock)
                 message = self.message(student, outcome, source, position, at, record.timestamp, record.headers)
                 out[partition_of(student, self._settings.partitions)].append(message)
-        # What is not counted first. If this process dies with a part of the log delivered, whoever was unknown to it may
-        # be known to who reads the batch again, and then engagement's fence is past their records.
+        # What is not counted first. If this process dies with a part of the log delivered, whoever was unknown to it
+        # may be known to who reads the batch again, and then engagement's fence is past their records.
         if waiting:
             await self._producer.deliver(
                 self._topics.unmatched.name, partition % self._settings.source_partitions, waiting
