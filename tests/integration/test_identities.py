@@ -116,11 +116,8 @@ async def test_what_waits_counts_on_its_true_day_once_the_identity_comes(install
     assert (state.counts("s-ann"), state.counts("s-cid")) == ({first: {"moodle_course": 4}}, {})
 
 
-@pytest.mark.parametrize("point", ["in-send", "after-sweep"])
-async def test_a_sweep_that_is_killed_loses_and_doubles_nothing(install: Install, point: str) -> None:
-    """Some cards are known, some are not: kill -9 when a part of a sweep is delivered, and before it is committed."""
-    system = await install(**SETTINGS, source_partitions=1)
-    topic = system.topics.source(SOURCE).name
+async def twenty(system: Installation) -> tuple[list[str], list[Any], Any]:
+    """Enrol twenty students; return their ids, 400 events of their cards, and what these come to."""
     ids = [f"s{n:04}" for n in range(20)]
     expected: defaultdict[str, defaultdict[date, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     sent = []
@@ -132,8 +129,28 @@ async def test_a_sweep_that_is_killed_loses_and_doubles_nothing(install: Install
     system.start("roster")
     system.start("engagement")
     await system.caught_up("roster", "engagement")
+    return ids, sent, expected
+
+
+async def assert_all_count(system: Installation, ids: list[str], expected: Any) -> None:
+    """Wait until nothing waits; then everything counts, and nothing is dead."""
+
+    async def none() -> bool:
+        return not await waits(system)
+
+    await system.until(none, "nothing waits any more")
+    await system.caught_up("engagement")
+    await checker.assert_counts(system, ids, expected)
+    assert await system.read(system.topics.dead_letters.name) == []
+
+
+@pytest.mark.parametrize("point", ["in-send", "after-sweep"])
+async def test_a_sweep_that_is_killed_loses_and_doubles_nothing(install: Install, point: str) -> None:
+    """Some cards are known, some are not: kill -9 when a part of a sweep is delivered, and before it is committed."""
+    system = await install(**SETTINGS, source_partitions=1)
+    ids, sent, expected = await twenty(system)
     intake = system.start("intake", fault={"point": point})
-    await system.send_raw(topic, 0, sent)
+    await system.send_raw(system.topics.source(SOURCE).name, 0, sent)
     await system.caught_up("intake")
 
     for student in ids[::2]:
@@ -151,14 +168,23 @@ async def test_a_sweep_that_is_killed_loses_and_doubles_nothing(install: Install
 
     for student in ids[1::2]:
         await claim(system, f"card-of-{student}", student, None)
+    await assert_all_count(system, ids, expected)
 
-    async def none() -> bool:
-        return not await waits(system)
 
-    await system.until(none, "nothing waits any more")
-    await system.caught_up("engagement")
-    await checker.assert_counts(system, ids, expected)
-    assert await system.read(system.topics.dead_letters.name) == []
+async def test_who_becomes_known_before_a_batch_is_read_again_is_not_lost(install: Install) -> None:
+    """Half of the cards are known: kill -9 when a part of what counts is delivered. Then the others become known."""
+    system = await install(**SETTINGS, source_partitions=1)
+    ids, sent, expected = await twenty(system)
+    for student in ids[::2]:
+        await claim(system, f"card-of-{student}", student, None)
+    intake = system.start("intake", fault={"point": "in-send"})
+    await system.send_raw(system.topics.source(SOURCE).name, 0, sent)
+    await system.struck(intake)
+    for student in ids[1::2]:
+        await claim(system, f"card-of-{student}", student, None)
+    system.start("intake")
+    await system.caught_up("intake")
+    await assert_all_count(system, ids, expected)
 
 
 async def test_a_file_is_loaded_once_and_status_shows_who_is_missing(
