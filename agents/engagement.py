@@ -87,6 +87,7 @@ class Engagement(Handler):
         keep = numbers if generation == self._generation + 1 else set()
         for number in [n for n in self._owned if n not in keep]:
             self._owned.pop(number).cancel()
+            _untell(number)
         self._generation = generation
         for number in sorted(numbers - set(self._owned)):
             self._owned[number] = asyncio.create_task(self._take_over(number), name=f"recovery-{number}")
@@ -109,6 +110,7 @@ class Engagement(Handler):
                 getattr(error, "exit_code", EXIT_SOFTWARE), f"engagement: recovery of partition {number}: {error!r}"
             )
         self._health.progress()
+        self._tell(owned.partition)
         return owned
 
     async def handle(self, _topic: str, number: int, records: Records) -> None:
@@ -241,9 +243,21 @@ class Engagement(Handler):
                 metrics.activities.labels(outcome).inc(n)
         metrics.rating_changes.inc(len(effects.ratings))
         metrics.alerts.inc(len(effects.alerts))
-        metrics.students.labels(partition.number).set(int(partition.table["alive"].sum()))
-        metrics.once_keys.labels(partition.number).set(len(partition.once))
-        metrics.evidence.labels(partition.number).set(len(partition.evidence))
-        if effects.closed:
-            metrics.days_closed.inc(len(effects.closed))
-            metrics.last_closed_day.labels(partition.number).set(self._context.civil.end_of(effects.closed[-1]))
+        metrics.days_closed.inc(len(effects.closed))
+        self._tell(partition)
+
+    def _tell(self, partition: Partition) -> None:
+        """Tell the size of a partition, unless another process has it by now."""
+        number, meta = partition.number, partition.meta
+        if number in self._owned:
+            metrics.students.labels(number).set(int(partition.table["alive"].sum()))
+            metrics.once_keys.labels(number).set(len(partition.once))
+            metrics.evidence.labels(number).set(len(partition.evidence))
+            if meta is not None and meta.closed:
+                metrics.last_closed_day.labels(number).set(self._context.civil.end_of(meta.anchor))
+
+
+def _untell(number: int) -> None:
+    """Tell nothing more of a partition that has gone: whoever has it does, and what this process knows grows old."""
+    for gauge in (metrics.students, metrics.once_keys, metrics.evidence, metrics.last_closed_day):
+        gauge.remove(number)

@@ -25,6 +25,7 @@ from sinks.lanes import Lanes, Taken
 from sinks.records import STAGE, Batch, Reader
 from sinks.store import RedisDownError, Store, Written, connect
 from streams import metrics
+from streams.lag import Lag
 from streams.producer import Producer
 from streams.reader import METADATA_AGE_MS, consumer
 from streams.settings import Settings
@@ -65,6 +66,7 @@ class ReadModel:
         self._ends: dict[TopicPartition, int] = {}
         """The end of each partition that is read again from its start, until it is reached: those rows are no news."""
         self._done: dict[TopicPartition, int] = {}
+        self._lag = Lag("readmodel")
         self._placed: object = None
         """The assignment (aiokafka makes a new one in every rebalance) whose partitions stand where Redis is."""
         self._looked = 0.0
@@ -287,7 +289,7 @@ class ReadModel:
             if tp in self._positions:
                 end = self._kafka.highwater(tp)
                 lags[tp] = 0 if end is None else max(0, end - done)
-                metrics.lag_records.labels("readmodel", *tp).set(lags[tp])
+        self._lag.tell(lags)
         self._health.behind(behind=any(lags.values()))
 
     async def _commit(self) -> None:

@@ -76,7 +76,12 @@ batch_seconds = Histogram(
 recovery_seconds = Histogram(
     "leap_recovery_seconds", "Time to read a partition's state back", buckets=(0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 )
-lag_records = Gauge("leap_lag_records", "Records not yet committed", ["role", "topic", "partition"])
+lag_records = Gauge(
+    "leap_lag_records",
+    "Records not yet committed, of each partition that a process has; a partition that no process tells of is read by "
+    "nobody",
+    ["role", "topic", "partition"],
+)
 stuck_seconds = Gauge(
     "leap_stuck_seconds", "How long the process has been behind without committing; 0 when caught up", ["role"]
 )

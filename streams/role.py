@@ -25,6 +25,7 @@ from schemas.dead_letters import DeadLetter
 from streams import connection, metrics
 from streams.admin import Offsets
 from streams.holds import Holds
+from streams.lag import Lag
 from streams.reader import METADATA_AGE_MS
 from streams.record_batches import SCHEME, App
 from streams.records import Records
@@ -330,6 +331,7 @@ class Streaming:
         self._busy = 0
         self._lanes: dict[Any, _Lane] = {}
         self._done: dict[Any, int | None] = {}
+        self._lag = Lag(role)
         self.app = App(
             settings.group(role),
             broker=[f"{SCHEME}://{server}" for server in settings.bootstrap],
@@ -476,8 +478,7 @@ class Streaming:
         ends = await offsets.ends([TopicPartition(tp.topic, tp.partition) for tp in mine])
         done = {tp: consumer._committed_offset.get(tp) for tp in mine}
         lags = {tp: max(0, end - (done.get(tp) or 0)) for tp, end in ends.items()}
-        for tp, lag in lags.items():
-            metrics.lag_records.labels(self._role, tp.topic, tp.partition).set(lag)
+        self._lag.tell(lags)
         if done != self._done:
             self._done = done
             self._health.progress()

@@ -5,6 +5,7 @@ import threading
 from typing import Any, NamedTuple
 
 import pytest
+from aiokafka import TopicPartition
 
 from agents import engagement as module
 from agents.decide import decide
@@ -12,6 +13,7 @@ from agents.engagement import Engagement, Owned
 from agents.partition import Context, Partition
 from schemas import log
 from schemas.policy import read_policies
+from streams import metrics
 from streams.records import of_objects
 from streams.role import Health
 from streams.settings import Settings
@@ -75,3 +77,42 @@ async def test_the_other_partitions_go_on_while_one_closes_a_day(monkeypatch: py
     partition = (await engagement._owned[0]).partition
     assert partition.meta is not None
     assert partition.meta.anchor == DAY
+
+
+async def test_a_partition_is_told_of_from_its_recovery_until_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stays of one that has gone grows old: in a day it would say that its days do not close."""
+    settings = Settings(_env_file=None, simulated_clock=True)  # type: ignore[call-arg]
+    policies = read_policies(settings.policies)
+    context = Context(Rules(policies), CivilDays(policies.zone))
+    broker: Any = Broker()
+
+    async def recover(owned: Owned) -> None:
+        policy = policies.on(date_of(DAY))
+        end = context.civil.end_of(DAY)
+        record = log.DayClosed(date_of(DAY).isoformat(), policy.version, policy.checksum, end + 300.0, ())
+        begun = log.FeedState("events", "fresh", end - 3600.0)
+        batch = of_objects([Record(0, None, log.encode(begun)), Record(1, None, log.encode(record))])
+        decide(owned.partition, Engagement._decode(engagement, batch)[0]).commit()
+
+    monkeypatch.setattr(Owned, "recover", recover)
+    engagement = Engagement(settings, context, broker, broker, Health("engagement", 60.0))
+
+    def told() -> dict[str, set[str]]:
+        gauges = (metrics.students, metrics.once_keys, metrics.evidence, metrics.last_closed_day)
+        return {
+            family.name: {sample.labels["partition"] for sample in family.samples}
+            for gauge in gauges
+            for family in gauge.collect()
+        }
+
+    async def assign(*numbers: int, generation: int) -> None:
+        await engagement.assigned({TopicPartition("log", number) for number in numbers}, generation)
+        await asyncio.gather(*engagement._owned.values())
+
+    await assign(100, 101, generation=1)
+    assert all(known >= {"100", "101"} for known in told().values())
+    closed = metrics.last_closed_day.labels(100)._value.get()
+    assert closed == context.civil.end_of(DAY)
+
+    await assign(100, generation=2)
+    assert all("100" in known and "101" not in known for known in told().values())

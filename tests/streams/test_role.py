@@ -226,3 +226,24 @@ async def test_what_is_held_is_not_behind_but_its_lag_is_told(
         await running.role._measure(SimpleNamespace(ends=ends))  # type: ignore[arg-type]
         assert metrics.lag_records.labels("roster", "held", 0)._value.get() == held
     assert seen == [False, True, True]
+
+
+async def test_a_partition_that_has_gone_is_told_of_no_more(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last lag would stand there for ever, beside that of the process that has it now."""
+    lags = {TopicPartition("topic", 0): 30, TopicPartition("topic", 1): 40}
+    consumer = SimpleNamespace(assignment=lambda: set(lags), _committed_offset={})
+    monkeypatch.setattr(type(running.role.app), "consumer", consumer, raising=False)
+
+    async def ends(_: Any) -> Any:
+        return lags
+
+    def told() -> dict[str, float]:
+        (family,) = metrics.lag_records.collect()
+        return {s.labels["partition"]: s.value for s in family.samples if s.labels["topic"] == "topic"}
+
+    await running.role._measure(SimpleNamespace(ends=ends))  # type: ignore[arg-type]
+    assert told() == {"0": 30, "1": 40}
+
+    del lags[TopicPartition("topic", 1)]
+    await running.role._measure(SimpleNamespace(ends=ends))  # type: ignore[arg-type]
+    assert told() == {"0": 30}
