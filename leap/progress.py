@@ -1,4 +1,4 @@
-"""How far everything is, read from Kafka and Redis alone: lags, freshness, closed days."""
+"""How far everything is, read from Kafka and Redis alone: lags, who reads, freshness, closed days."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from schemas.cloudevents import iso
 from schemas.redis_keys import Keys
 from schemas.state import KEY_PARTITION, decode_partition
 from schemas.unmatched import UnmatchedError
-from streams.admin import Offsets
+from streams.admin import Offsets, members
 from streams.reader import consumer, read_to_end
 from streams.settings import Role, Settings
 from streams.source_states import read_states
@@ -33,6 +33,13 @@ class Lag(NamedTuple):
     topic: str
     partition: int
     records: int
+
+
+class Readers(NamedTuple):
+    """How many processes a role has in its group, and the partitions that were given to none of them."""
+
+    processes: int
+    unread: Sequence[str]
 
 
 class Source(NamedTuple):
@@ -71,6 +78,8 @@ class Status:
     """One look at an installation."""
 
     lag: Sequence[Lag]
+    readers: dict[Role, Readers]
+    """Empty where the broker cannot say it: the embedded one."""
     sources: dict[str, Source]
     paused: dict[str, Paused]
     waiting: dict[str, Waiting]
@@ -80,6 +89,7 @@ class Status:
         """Return what ``leap status --json`` prints."""
         return {
             "lag": [lag._asdict() for lag in self.lag],
+            "readers": {role: readers._asdict() for role, readers in self.readers.items()},
             "sources": {name: source._asdict() for name, source in self.sources.items()},
             "paused": {name: paused._asdict() for name, paused in self.paused.items()},
             "waiting": {name: waiting._asdict() for name, waiting in self.waiting.items()},
@@ -138,7 +148,21 @@ async def read_status(settings: Settings, offsets: Offsets, redis: "Redis") -> S
         closed = await _closed(kafka, offsets, settings, redis)
     finally:
         await kafka.stop()
-    return Status(await read_lags(settings, offsets, redis), sources, await _paused(settings), waiting, closed)
+    lag = await read_lags(settings, offsets, redis)
+    return Status(lag, await _readers(settings, lag), sources, await _paused(settings), waiting, closed)
+
+
+async def _readers(settings: Settings, lag: Sequence[Lag]) -> dict[Role, Readers]:
+    if settings.profile == "embedded":
+        return {}
+    groups = {role: settings.group(role) for role in inputs(settings)}
+    given = await members(settings, groups.values())
+    found = {}
+    for role, group in groups.items():
+        read = {tp for some in given[group] for tp in some}
+        wanted = [TopicPartition(one.topic, one.partition) for one in lag if one.role == role]
+        found[role] = Readers(len(given[group]), [f"{tp.topic}-{tp.partition}" for tp in wanted if tp not in read])
+    return found
 
 
 async def _source(kafka: AIOKafkaConsumer, offsets: Offsets, topic: str) -> Source:

@@ -1,4 +1,4 @@
-"""Topics of an installation: made by command, checked at every start; and the offsets that lag is computed from."""
+"""Topics of an installation: made by command, checked at every start; what lag is computed from, and who reads."""
 
 import asyncio
 import time
@@ -9,6 +9,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import KafkaConnectionError, for_code
 
 from schemas.topics import Topic
@@ -136,6 +137,33 @@ async def _wrong_configs(client: AIOKafkaAdminClient, wanted: Mapping[str, Topic
                 if have.get(key) != value:
                     problems.append(f"{name}: {key} is {have.get(key)}, should be {value}")
     return problems
+
+
+async def members(settings: Settings, groups: Iterable[str]) -> dict[str, list[set[TopicPartition]]]:
+    """Return what each member of some consumer groups has been given; in the middle of a rebalance that is nothing.
+
+    A group that nobody has ever joined has no members. The embedded broker cannot say it.
+
+    Raises:
+        aiokafka.errors.KafkaError: the broker cannot be asked, or may not answer us.
+    """
+    found: dict[str, list[set[TopicPartition]]] = {}
+    async with admin(settings) as client:
+        for group in groups:
+            # One at a time: aiokafka reads an answer about several by the layout of an older version.
+            (response,) = await client.describe_consumer_groups([group])
+            ((code, *_, some),) = response.groups
+            if code:
+                raise for_code(code)(group)
+            found[group] = [_given(member[-1]) for member in some]
+    return found
+
+
+def _given(assignment: bytes) -> set[TopicPartition]:
+    if not assignment:
+        return set()
+    decoded = ConsumerProtocolMemberAssignment.decode(assignment)
+    return {TopicPartition(topic, number) for topic, numbers in decoded.assignment for number in numbers}
 
 
 class Offsets:

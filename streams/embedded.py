@@ -31,6 +31,9 @@ DEVIATIONS = {
         "the connection closes when a group's offsets are asked for as admin clients do",
         "committed offsets are asked for as a member would that never joins",
     ),
+    "who_reads_is_seen_from_outside": Deviation(
+        "an unknown error when a group's members are asked for", "`leap status` does not say who reads"
+    ),
     "a_note_is_kept_beside_a_committed_offset": Deviation(
         "the metadata of a commit is accepted and forgotten",
         "if intake dies while waiting records are tried again, one that becomes known just then may not count",

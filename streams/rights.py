@@ -112,7 +112,7 @@ def _rights(settings: Settings) -> Iterator[Right]:
     # What senders may do to a source's topic, and no more: the gateway stands where the network does.
     yield from allow("gateway", "Write", *sources.values())
 
-    yield from group("operator", "Describe", "roster", "intake", "waiting-room", "engagement")
+    yield from group("operator", "Describe", "roster", "intake", "waiting-room", "engagement", "readmodel")
     yield from allow("operator", "Create", *everything)
     yield from allow("operator", "Read", state, days, ratings, alerts, clock, unmatched, states, *sources.values())
     yield from allow("operator", "Write", states)  # pauses and resumes sources: it decides nothing about a student

@@ -14,12 +14,14 @@ from leap.terminal import err, out, print_json
 from streams.settings import Settings
 
 _NOWHERE = Where()
+_NAMED = 6
+_NUMBERS = {"partition", "lag", "processes", "records", "waiting"}
 
 
 def status(
     *, json: Annotated[bool, Parameter(help="Print one JSON document.")] = False, where: Where = _NOWHERE
 ) -> None:
-    """Show how far each role is behind, how fresh each source is and whether it is paused, what waits, what is closed.
+    """Show how far each role is behind and who reads, how fresh each source is, what is paused, waits, is closed.
 
     It asks Kafka and Redis, not the processes: so it also answers when none of them does.
 
@@ -44,6 +46,12 @@ def _print(found: Status) -> None:
         left = [lag.records for lag in lags]
         style = "red" if any(left) else ""
         roles.add_row(role, topic, f"{sum(left):,}", " ".join(f"{n:,}" for n in left), style=style)
+    readers = _table("role", "processes", "partitions that nobody reads")
+    for name, (processes, unread) in found.readers.items():
+        more = f" and {len(unread) - _NAMED:,} more" if len(unread) > _NAMED else ""
+        readers.add_row(
+            name, f"{processes:,}", ", ".join(unread[:_NAMED]) + more or "none", style="red" if unread else ""
+        )
     sources = _table("source", "records", "last record")
     for source, (records, last) in found.sources.items():
         sources.add_row(source, f"{records:,}", last or "none")
@@ -57,8 +65,9 @@ def _print(found: Status) -> None:
     days = _table("partition", "closed by the clock", "closed by engagement", "in Redis")
     for partition, closed in found.closed.items():
         days.add_row(str(partition), *(day or "none" for day in closed))
-    for table in (roles, sources, *(table for table in (paused, waiting) if table.rows), days):
-        out.print(table)
+    for table in (roles, readers, sources, paused, waiting, days):
+        if table.rows:
+            out.print(table)
     if found.paused:
         err.print("docs/breaker.md says what to do about a paused source (leap sources --help)")
 
@@ -66,5 +75,5 @@ def _print(found: Status) -> None:
 def _table(*columns: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
-        table.add_column(column, justify="right" if column in {"partition", "lag", "records", "waiting"} else "left")
+        table.add_column(column, justify="right" if column in _NUMBERS else "left")
     return table

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.topics import LARGEST_SOURCE_BYTES
-from streams.admin import Offsets, TopicsError, check_topics, create_topics
+from streams.admin import Offsets, TopicsError, check_topics, create_topics, members
 from streams.embedded import DEVIATIONS
 from streams.producer import DeliveryError, Message, Producer
 from streams.reader import consumer, read_to_end
@@ -282,6 +282,22 @@ async def test_a_note_is_kept_beside_a_committed_offset(settings: Settings) -> N
         await kafka.commit({tp: (5, "9")})
         found = await kafka._coordinator.fetch_committed_offsets([tp])
         assert (found[tp].offset, found[tp].metadata) == (5, "9")
+
+
+async def test_who_reads_is_seen_from_outside(settings: Settings) -> None:
+    await create_topics(settings)
+    topic, groups = settings.topics.days.name, [settings.group(role) for role in ("readmodel", "roster")]
+    kafka = consumer(settings, "group", group_id=groups[0])
+    await kafka.start()
+    try:
+        kafka.subscribe([topic])
+        async with asyncio.timeout(PATIENCE):
+            while not kafka.assignment():
+                await kafka.getmany(timeout_ms=100)
+            both = {TopicPartition(topic, 0), TopicPartition(topic, 1)}
+            assert await members(settings, groups) == {groups[0]: [both], groups[1]: []}
+    finally:
+        await kafka.stop()
 
 
 async def test_a_group_can_be_asked_by_the_admin_api(settings: Settings) -> None:

@@ -226,6 +226,11 @@ async def test_a_file_is_loaded_once_and_status_shows_who_is_missing(
     await system.caught_up("roster", "intake")
     before = datetime.now(UTC)
     _, status = await leap("status")
+    readers = status["readers"]
+    for role in ("roster", "intake"):
+        assert readers[role] == {"processes": 1, "unread": []}
+    unread = [f"{system.topics.student_log.name}-{number}" for number in (0, 1)]
+    assert readers["engagement"] == {"processes": 0, "unread": unread}
     assert status["waiting"].keys() == {SOURCE}
     assert status["waiting"][SOURCE]["records"] == 2
     assert before - timedelta(minutes=2) < datetime.fromisoformat(status["waiting"][SOURCE]["since"]) <= before

@@ -238,6 +238,9 @@ async def test_everything_runs_over_tls_with_a_user_a_role(secured: Secured, tmp
             done("acls", "check", **COMMON, **secured.settings("admin")),
         )
         assert {lag["role"] for lag in json.loads(status)["lag"]} == {*ROLES} - {"clock"}
+        assert {role: found["unread"] for role, found in json.loads(status)["readers"].items()} == {
+            role: [] for role in ROLES if role != "clock"
+        }
         assert json.loads(rebuilt)["same"]
 
 
