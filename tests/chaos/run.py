@@ -342,13 +342,15 @@ class Run:
         """Keep a clock running; one that ends because the broker is away is started again, as a supervisor does."""
 
         async def tick() -> None:
+            said = ""
             while True:
                 clock = self.system.clock(lambda: self.now)
                 try:
                     await clock.start()
                     await clock.run()
                 except (KafkaError, DeliveryError, StalledError) as error:
-                    self.say(f"the clock ended: {error!r}")
+                    if said != (said := type(error).__name__):
+                        self.say(f"the clock ended: {error!r}")
                     await asyncio.sleep(_PAUSE)
 
         ticking = asyncio.create_task(tick())
