@@ -52,6 +52,8 @@ class SourceStates:
         self._kafka = consumer(settings, "source-states")
         self._known: dict[str, Known] = {}
         self._probed: dict[str, int] = {}
+        self._overtaken: dict[str, SourceState] = {}
+        """What an operator said just before a word of this process that did not know it."""
         self._breakers = {
             name: Breaker(settings.breaker_records, settings.breaker_share) for name in self._topics.sources
         }
@@ -73,16 +75,33 @@ class SourceStates:
 
         async def take(records: list[Any]) -> None:
             self.take(records)
+            await self.say_again()
 
         await follow(self._kafka, take)
 
     def take(self, records: Iterable[Any]) -> None:
         """Take up records; one that is no state changes nothing (it stays on the topic, and its place is logged)."""
         for source, known, offset in _read(records):
-            before = self._known.get(source)
-            # What this process said itself it acted on at once; what stands before that on the topic comes later.
-            if source in self._breakers and (before is None or before.offset <= offset):
+            if source not in self._breakers:
+                continue
+            before, by_operator = self._known.get(source), known is not None and known.state.by == "operator"
+            if before is None or before.offset <= offset:
                 self._act(source, known, anew=before is None or before.offset < offset)
+                if by_operator:
+                    self._overtaken.pop(source, None)
+            elif known is not None and by_operator:
+                # What this process said itself it acted on at once; what stands before that on the topic comes later.
+                self._overtaken[source] = known.state
+
+    async def say_again(self) -> None:
+        """Say again what an operator said while this process said something else: theirs holds.
+
+        Raises:
+            DeliveryError: the broker did not take it.
+        """
+        while self._overtaken:
+            source, state = self._overtaken.popitem()
+            await say(self._producer, self._settings, source, state)
 
     def of(self, source: str) -> Known | None:
         """Return what is known of a source; None: it runs."""

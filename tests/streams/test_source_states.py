@@ -200,17 +200,38 @@ async def test_what_stood_on_the_topic_when_an_operator_resumed_passes(topic: To
     assert before.held
 
 
-async def test_what_is_said_while_a_process_says_something_itself_is_not_undone(topic: Topic) -> None:
-    """An operator's word arrives after the process's own, but stands before it on the topic: the last one holds."""
-    one = Process(topic)
+async def test_an_operators_word_that_a_process_did_not_know_is_said_again(topic: Topic) -> None:
+    """It stands before the process's own on the topic, where the last one holds: whoever starts later would not see it."""
+    one, other = Process(topic), Process(topic)
     topic.operator("running")
     await one.batch(*[True] * SIZE)
     assert one.held
-    one.states.take(topic.records[:1])
-    known = one.states.of("events")
-    assert known is not None
-    assert known.paused
+
+    for process in (one, other):
+        process.follow()
+        await process.states.say_again()
+    assert [(state, by) for _, state, by, *_ in topic.said] == [
+        ("running", "operator"),
+        ("paused", "breaker"),
+        ("running", "operator"),
+    ]
+    for process in (one, other, Process(topic)):
+        process.follow()
+        assert not process.held
+        await process.states.say_again()
+    assert len(topic.said) == 3
+
+
+async def test_of_two_words_of_an_operator_the_last_one_holds(topic: Topic) -> None:
+    """Also when the first of them was overtaken by a process's own."""
+    one = Process(topic)
+    topic.operator("running")
+    await one.batch(*[True] * SIZE)
+    topic.operator("paused")
     one.follow()
+    await one.states.say_again()
+
+    assert len(topic.said) == 3
     assert one.held
 
 
