@@ -192,6 +192,7 @@ async def _intake(
     _for_ever(timetable.follow(), "intake: timetable")
     room = WaitingRoom(settings, producer, letters, intake, identities, roster)
     _for_ever(room.run(), "intake: waiting room")
+    _for_ever(room.watch(), "intake: waiting room")
     return intake
 
 

@@ -30,6 +30,16 @@ class _Policy(uvloop.EventLoopPolicy):
         return Loop()
 
 
+def where(task: "asyncio.Task[Any]") -> str:
+    """Return where a task waits: its functions with their lines, from the outermost to the innermost."""
+    found: list[str] = []
+    waits: Any = task.get_coro()
+    while (frame := getattr(waits, "cr_frame", None) or getattr(waits, "ag_frame", None)) is not None:
+        found.append(f"{frame.f_code.co_qualname}:{frame.f_lineno}")
+        waits = getattr(waits, "cr_await", None) or getattr(waits, "ag_await", None)
+    return " > ".join(found)
+
+
 def install() -> None:
     """Have every event loop that is made from now on be a :class:`Loop`, and threads take turns more often.
 

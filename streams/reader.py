@@ -88,12 +88,58 @@ async def read_to_end(
             raise StalledError(msg)
 
 
-async def follow(kafka: AIOKafkaConsumer, take: Callable[[list[Any]], Awaitable[None]]) -> None:
-    """Hand over what comes to the assigned partitions, for ever; a broker that is away is waited for."""
+class Stalls:
+    """Notices a partition of which a consumer gets nothing more although the broker has more.
+
+    A consumer may stall when its broker was away (seen in the fault suite): it fetches on, and nothing ever comes. Then
+    whoever follows a topic would know for ever what it knew then. Asks the broker once in ``silence`` seconds.
+    """
+
+    def __init__(self, kafka: AIOKafkaConsumer, silence: float = _SILENCE) -> None:
+        """Take a started consumer."""
+        self._kafka = kafka
+        self._silence = silence
+        self._looked = time.monotonic()
+        self._behind: dict[TopicPartition, int] = {}
+
+    async def look(self, partitions: Iterable[TopicPartition]) -> None:
+        """Call it after each fetch, with the partitions that were fetched from. Waits for the broker at most seconds.
+
+        Raises:
+            StalledError: a partition stands where it stood at the look before, and has had more since then.
+            aiokafka.errors.KafkaError: the broker cannot be asked.
+        """
+        if time.monotonic() - self._looked < self._silence:
+            return
+        before, self._behind = self._behind, {}
+        wanted = list(partitions)
+        ends = await self._kafka.end_offsets(wanted) if wanted else {}
+        try:
+            async with asyncio.timeout(self._silence):
+                stands = {tp: await self._kafka.position(tp) for tp in ends}
+        except TimeoutError:
+            raise StalledError(f"nobody knows where to read on after {self._silence:.0f} s") from None
+        self._behind = {tp: offset for tp, offset in stands.items() if offset < ends[tp]}
+        self._looked = time.monotonic()
+        for tp, offset in self._behind.items():
+            if before.get(tp) == offset:
+                raise StalledError(f"{tp.topic}-{tp.partition} stands at {offset} and has {ends[tp]}: nothing comes")
+
+
+async def follow(
+    kafka: AIOKafkaConsumer, take: Callable[[list[Any]], Awaitable[None]], silence: float = _SILENCE
+) -> None:
+    """Hand over what comes to the assigned partitions, for ever; a broker that is away is waited for.
+
+    Raises:
+        StalledError: nothing came for ``silence`` seconds and more although there was more.
+    """
+    stalls = Stalls(kafka, silence)
     while True:
         try:
             for records in (await kafka.getmany(timeout_ms=500)).values():
                 await take(records)
+            await stalls.look(kafka.assignment())
         except KafkaError as error:
             topics = sorted({tp.topic for tp in kafka.assignment()})
             logger.warning("%s: cannot be read: %r", ", ".join(topics), error)

@@ -12,7 +12,7 @@ import time
 from aiokafka import TopicPartition
 
 from streams.admin import Offsets
-from streams.reader import consumer
+from streams.reader import Stalls, consumer
 from streams.settings import Settings
 
 _ASK_EVERY = 0.2
@@ -51,6 +51,10 @@ class RosterView:
 
         So a student whose entry was on the topic before an event of theirs is never unknown, even while roles start.
         Asks the broker at most every 0.2 s.
+
+        Raises:
+            StalledError: the broker has more, and nothing comes.
+            aiokafka.errors.KafkaError: it cannot be asked.
         """
         wanted = await self._offsets.ends(self._partitions) if patience else {}
         deadline = time.monotonic() + patience
@@ -64,8 +68,10 @@ class RosterView:
 
     async def _read_to(self, done: dict[TopicPartition, int]) -> None:
         left = {tp for tp in self._partitions if await self._kafka.position(tp) < done.get(tp, 0)}
+        stalls = Stalls(self._kafka)
         while left:
             fetched = await self._kafka.getmany(*left, timeout_ms=500)
+            await stalls.look(left)
             for records in fetched.values():
                 for record in records:
                     if record.key is None:

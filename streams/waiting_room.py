@@ -31,10 +31,11 @@ from schemas.dead_letters import DeadLetter
 from schemas.unmatched import UnmatchedError, Waiting
 from streams import metrics
 from streams.admin import Offsets
+from streams.event_loop import where
 from streams.identities import REFUSED, IdentityView
 from streams.intake import Intake, partition_of
 from streams.producer import Message, Producer, delivered
-from streams.reader import consumer, read_to_end
+from streams.reader import METADATA_AGE_MS, StalledError, Stalls, consumer, read_to_end
 from streams.role import DeadLetterBox
 from streams.roster_view import RosterView
 from streams.settings import Settings
@@ -114,25 +115,44 @@ class WaitingRoom(ConsumerRebalanceListener):
             session_timeout_ms=int(settings.session_timeout * 1000),
             heartbeat_interval_ms=int(settings.heartbeat * 1000),
             rebalance_timeout_ms=int(settings.rebalance_timeout * 1000),
+            metadata_max_age_ms=METADATA_AGE_MS,
             max_poll_interval_ms=3_600_000,  # a sweep may take long; a loop that is held is the watchdog's business
         )
         self._due = 0.0
         self._rested = 0.0
         self._seen: tuple[int, int] = (-1, -1)
         self._standing = _Standing()
+        self._moved = time.monotonic()
+        self._running: asyncio.Task[Any] | None = None
+
+    async def watch(self) -> None:
+        """See that :meth:`run` goes on, for ever: what it waits for may never come, and nobody else would notice.
+
+        Raises:
+            StalledError: it has stood for as long as a process may be stuck; the message says where.
+        """
+        while True:
+            await asyncio.sleep(1.0)
+            still = time.monotonic() - self._moved
+            if self._running is not None and still > self._settings.stuck_after:
+                raise StalledError(f"the waiting room stands still for {still:.0f} s in {where(self._running)}")
 
     async def run(self) -> None:
         """Sweep and say which claims and teaching events do not hold, for ever.
 
         Raises:
             DeliveryError: the broker did not take something; it will be tried again by whoever comes next.
+            StalledError: a consumer gets nothing more.
         """
         for client in (self._offsets, self._kafka, self._group):
             await client.start()
         self._group.subscribe(
             [self._topics.unmatched.name, self._topics.identities.name, self._topics.timetable.name], listener=self
         )
+        stalls = Stalls(self._group)
+        self._running = asyncio.current_task()
         while True:
+            self._moved = time.monotonic()
             try:
                 for tp, records in (await self._group.getmany(timeout_ms=_LOOK_EVERY_MS)).items():
                     if tp.topic == self._topics.identities.name:
@@ -140,6 +160,7 @@ class WaitingRoom(ConsumerRebalanceListener):
                         await self._say(tp, records, "identities", self._identities.refusal, metrics.identity_records)
                     elif tp.topic == self._topics.timetable.name:
                         await self._say(tp, records, "timetable", timetable.refusal, metrics.timetable_records)
+                await stalls.look(self._group.assignment() - self._group.paused())
                 await self._sweep_if_due()
             except (KafkaError, IllegalStateError) as error:
                 # The broker is away, or the partition has gone to another member, who does the same.
@@ -265,6 +286,7 @@ class WaitingRoom(ConsumerRebalanceListener):
             async for _, fetched in reading:
                 wanted = [record for record in fetched if stop is None or record.offset < stop]
                 for first in range(0, len(wanted), _AT_ONCE):
+                    self._moved = time.monotonic()
                     yield wanted[first : first + _AT_ONCE]
                     await asyncio.sleep(0)
                 if len(wanted) < len(fetched):

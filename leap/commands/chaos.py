@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import secrets
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ def chaos(
     beside: Annotated[
         str | None, Parameter(help="A commit or tag: workers of that version join those of this one for a while.")
     ] = None,
+    jobs: Annotated[int, Parameter(help="How many runs go on at a time, each with servers of its own.")] = 1,
     list: Annotated[bool, Parameter(help="List the faults and end.")] = False,  # noqa: A002 - the option's name
     json: Annotated[bool, Parameter(help="Print the outcome as one JSON document.")] = False,
 ) -> int:
@@ -39,7 +41,7 @@ def chaos(
     Workers, gateway, broker and Redis are killed, stopped, emptied and put back meanwhile, and so is whoever loads the
     file. What the gateway does not answer with success is sent again, the same bytes, as vendors do. After each run of
     some faults a program of its own reads every topic and Redis and holds them against plain calculations. Exit code 1:
-    something is wrong; the seed repeats it.
+    something is wrong; the seed repeats it, and the logs of that run are kept.
 
     Needs a checkout, Java and Maven. A fault takes about four seconds.
 
@@ -57,14 +59,19 @@ def chaos(
         raise CommandError(f"--only {', '.join(sorted(unknown))}: no such fault; see: leap chaos --list")
     if faults < 1:
         raise CommandError("--faults: 1 or more")
+    if jobs < 1:
+        raise CommandError("--jobs: 1 or more")
     if not kafka_available():
         raise CommandError("leap chaos needs Java, and Maven to get Apache Kafka", UNREACHABLE)
     chosen = secrets.randbelow(10_000) if seed is None else seed
     err.print(f"seed {chosen}: leap chaos --faults {faults} --seed {chosen} repeats this")
-    with tempfile.TemporaryDirectory(prefix="leap-chaos-") as directory, _checkout(beside, Path(directory)) as other:
-        place = Path(directory) / "runs"
-        place.mkdir()
-        outcome = asyncio.run(run.chaos(place, faults, chosen, say=_say, only=only, beside=other))
+    place = Path(tempfile.mkdtemp(prefix="leap-chaos-"))
+    with _checkout(beside, place) as other:
+        outcome = asyncio.run(run.chaos(place, faults, chosen, say=_say, only=only, jobs=jobs, beside=other))
+    if outcome.right:
+        shutil.rmtree(place)
+    else:
+        err.print(f"what the processes of that run wrote is kept in {place}")
     if json:
         print_json(outcome.as_json())
     else:

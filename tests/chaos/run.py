@@ -284,6 +284,7 @@ class Run:
         self.chance = random.Random(seed)
         self.say = say
         self.struck: list[Struck] = []
+        self.problems: list[str] = []
         self.now = 0.0
         self._defect = given.pop("defect", "")
         self.beside: Path | None = given.pop("beside", None)
@@ -600,46 +601,69 @@ async def check(run: Run) -> dict[str, Any]:
 
 
 async def chaos(
-    directory: Path, faults: int, seed: int, *, say: Callable[[str], None], only: Sequence[str] = (), **given: Any
+    directory: Path,
+    faults: int,
+    seed: int,
+    *,
+    say: Callable[[str], None],
+    only: Sequence[str] = (),
+    jobs: int = 1,
+    **given: Any,
 ) -> Outcome:
-    """Run after run until so many faults have struck; each run is checked. Ends at the first run that is not right."""
+    """Run after run until so many faults have struck; each run is checked. No more begin once one was not right.
+
+    ``jobs``: how many go on at a time, each with a broker and a Redis of its own. A run's faults follow from the seed and
+    its number, whoever has it. The files of one that was not right stay in ``directory``.
+    """
     outcome = Outcome(seed)
-    chance = random.Random(seed)
-    servers = Servers()
     every = kinds.FAULTS + kinds.LONG if only or faults >= kinds.LONG_RUN else kinds.FAULTS
-    choice = [fault for fault in every if fault.name in only or (not only and servers.can(fault))]
-    if given.get("beside") is not None:
-        choice.append(kinds.BESIDE)
-    dealt = kinds.deal(chance, choice)
-    with servers.running():
-        while outcome.by_kind.total() < faults:
-            number = outcome.runs
-            left = faults - outcome.by_kind.total()
-            chosen = list(islice(dealt, min(FAULTS_A_RUN, left)))
-            place = directory / f"run-{number}"
-            place.mkdir()
-            run = Run(servers, place, seed * 1000 + number, say, **given)
-            began = time.monotonic()
-            try:
-                await run.play(chosen)
-                report = await check(run)
-            except AssertionError as error:
-                # It stood still, or a process ended that may not: what was found before is told all the same.
-                outcome.by_kind.update(struck.name for struck in run.struck)
-                outcome.problems.append(f"seed {run.seed}: {error}")
-                break
-            outcome.runs += 1
-            outcome.events += report["events"]
-            for name in ("lost", "doubled", "undone", "unplanned_dead_letters"):
-                setattr(outcome, name, getattr(outcome, name) + report[name])
-            outcome.by_kind.update(struck.name for struck in run.struck)
-            outcome.ended.update(run.crew.ended)
-            outcome.recovery_seconds += [s.recovery_seconds for s in run.struck if s.recovery_seconds is not None]
-            say(
-                f"run {number + 1}: {len(run.struck)} faults, {report['events']} events in {time.monotonic() - began:.0f} s"
-            )
-            if report["problems"]:
-                outcome.problems += [f"seed {run.seed}: {problem}" for problem in report["problems"]]
-                break
-            shutil.rmtree(place)
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(Servers().running()) for _ in range(jobs)]
+        choice = [fault for fault in every if fault.name in only or (not only and servers[0].can(fault))]
+        if given.get("beside") is not None:
+            choice.append(kinds.BESIDE)
+        dealt = list(islice(kinds.deal(random.Random(seed), choice), faults))
+        runs = enumerate(dealt[first : first + FAULTS_A_RUN] for first in range(0, faults, FAULTS_A_RUN))
+
+        async def work(mine: Servers) -> None:
+            for number, chosen in runs:
+                if not outcome.right:
+                    return
+                place = directory / f"run-{number + 1}"
+                place.mkdir()
+                named = partial(_named, say, number + 1) if jobs > 1 else say
+                run = Run(mine, place, seed * 1000 + number, named, **given)
+                await _one(run, number + 1, chosen, outcome)
+                if not run.problems:
+                    shutil.rmtree(place)
+
+        await asyncio.gather(*map(work, servers))
     return outcome
+
+
+def _named(say: Callable[[str], None], number: int, text: str) -> None:
+    say(f"{number}: {text}")
+
+
+async def _one(run: Run, number: int, chosen: list[kinds.Fault], outcome: Outcome) -> None:
+    """Play a run, check it, and add to the outcome what came of it."""
+    began = time.monotonic()
+    try:
+        await run.play(chosen)
+        report = await check(run)
+    except AssertionError as error:
+        # It stood still, or a process ended that may not.
+        run.problems.append(str(error))
+    else:
+        run.problems += report["problems"]
+        outcome.runs += 1
+        outcome.events += report["events"]
+        outcome.ended.update(run.crew.ended)
+        for name in ("lost", "doubled", "undone", "unplanned_dead_letters"):
+            setattr(outcome, name, getattr(outcome, name) + report[name])
+        run.say(
+            f"run {number}: {len(run.struck)} faults, {report['events']} events in {time.monotonic() - began:.0f} s"
+        )
+    outcome.problems += [f"seed {run.seed}: {problem}" for problem in run.problems]
+    outcome.by_kind.update(struck.name for struck in run.struck)
+    outcome.recovery_seconds += [s.recovery_seconds for s in run.struck if s.recovery_seconds is not None]
