@@ -109,6 +109,39 @@ async def test_a_commit_that_failed_is_tried_again_although_nothing_more_comes(c
     assert broker.committed == [{LOG: 100}], "what is committed is not committed again"
 
 
+# -- full buffers -----------------------------------------------------------------------------------------------------
+
+
+async def test_nobody_sleeps_because_buffers_are_full(consumer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faust sleeps for a second when all of them are, and waits as long for what has room when some are."""
+    waited: list[float] = []
+
+    async def getmany(_: set[TP], timeout: float) -> dict[TP, list[Any]]:  # noqa: ASYNC109 - Faust names it so
+        waited.append(timeout)
+        return {}
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    consumer._thread = SimpleNamespace(getmany=getmany)
+    monkeypatch.setattr(consumer, "sleep", sleep)
+    consumer.flow_active = True
+    consumer._active_partitions = {LOG}
+    await consumer._wait_next_records(1.0)
+    assert waited == [1.0]
+
+    consumer.on_buffer_full(LOG)
+    await consumer._wait_next_records(1.0)
+    consumer._active_partitions = {TP("leap.student-log", 1)}
+    await consumer._wait_next_records(1.0)
+    assert all(seconds < 0.05 for seconds in waited[1:])
+    assert len(waited) == 3
+
+    consumer.on_buffer_drop(LOG)
+    await consumer._wait_next_records(1.0)
+    assert waited[3:] == [1.0]
+
+
 # -- topics that are held ---------------------------------------------------------------------------------------------
 
 HELD = TP("leap.source.events", 0)
