@@ -6,6 +6,7 @@ import pytest
 
 from tests.chaos import run as chaos
 from tests.chaos.faults import FAULTS, Fault, at_point
+from tests.chaos.workload import ANCIENT
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -34,7 +35,7 @@ AT_THE_WAYS_IN: list[Fault | None] = [at_point("gateway", "before-put", "kill", 
 async def test_a_planted_defect_is_caught(servers: chaos.Servers, tmp_path: Path, defect: str) -> None:
     """With the defect the check finds something, and it is about what the defect does."""
     # What is too old is in no row: a worker killed with half of such a batch written has nothing to double.
-    ancient = chaos.ANCIENT if defect == "no-row-fence" else 4.0
+    ancient = ANCIENT if defect == "no-row-fence" else 4.0
     run = chaos.Run(servers, tmp_path, 5, print, defect=defect, students=40, days=2, ancient=ancient)
     await run.play(CASES[defect])
     report = await chaos.check(run)
