@@ -167,8 +167,8 @@ class App(faust.App):
 _FULL = 0.01
 """Seconds for which a fetch waits while a buffer is full: it will have room again any moment.
 
-Faust sleeps for a second when all are, and waits as long for the partitions that have room when some are. At 5,000
-events a second on two cores that was half of the time (docs/reliability.md).
+Faust sleeps for a second when all are, and waits as long for the partitions that have room when some are: then nothing
+counts in one second, and thousands do in the next (docs/reliability.md).
 """
 
 

@@ -71,7 +71,6 @@ class RosterView:
         stalls = Stalls(self._kafka)
         while left:
             fetched = await self._kafka.getmany(*left, timeout_ms=500)
-            await stalls.look(left)
             for records in fetched.values():
                 for record in records:
                     if record.key is None:
@@ -83,3 +82,5 @@ class RosterView:
             for tp in list(left):
                 if await self._kafka.position(tp) >= done[tp]:
                     left.discard(tp)
+            # Behind the records: if the broker cannot be asked, what was fetched is taken up all the same.
+            await stalls.look(left)
