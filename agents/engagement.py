@@ -16,7 +16,8 @@ import msgspec
 import numpy as np
 from aiokafka import TopicPartition
 
-from agents.decide import Draft, decide
+from agents.decide import decide
+from agents.draft import Draft
 from agents.items import Items, Rejected
 from agents.partition import Context, Partition, PolicyMismatchError
 from schemas import log
@@ -26,7 +27,7 @@ from streams import metrics
 from streams.column_table import Changelog
 from streams.producer import Producer, delivered
 from streams.records import Records
-from streams.role import EXIT_SOFTWARE, DeadLetterBox, Handler, Health, end_process
+from streams.role import DeadLetterBox, Handler, Health, end_process, exit_code
 from streams.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -106,9 +107,7 @@ class Engagement(Handler):
             await owned.recover()
         except Exception as error:
             logger.critical("recovery failed", exc_info=error)
-            end_process(
-                getattr(error, "exit_code", EXIT_SOFTWARE), f"engagement: recovery of partition {number}: {error!r}"
-            )
+            end_process(exit_code(error), f"engagement: recovery of partition {number}: {error!r}")
         self._health.progress()
         self._tell(owned.partition)
         return owned

@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 import orjson
 
-from agents.decide import Draft, decide
+from agents.decide import decide
+from agents.draft import Draft
 from agents.items import Item, Items
 from agents.partition import Context, Partition
 from schemas import log

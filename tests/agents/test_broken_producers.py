@@ -81,19 +81,19 @@ def test_values_that_are_records_only_together_are_none(values: tuple[bytes, ...
 
 def test_many_records_that_the_core_fails_on_cost_no_more_than_a_few_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """They were found by bisection over the whole batch, one after the other: hours for ten thousand."""
-    from agents.decide import Draft  # noqa: PLC0415
+    from agents import decide  # noqa: PLC0415
 
-    worked = Draft._control
+    worked = decide._control
     decided = 0
 
-    def raising(self: Any, item: Item) -> None:
+    def raising(draft: Any, item: Item) -> None:
         nonlocal decided
         decided += 1
         if item.offset % 3 == 0:
             raise ArithmeticError("a fault that a test put here")
-        worked(self, item)
+        worked(draft, item)
 
-    monkeypatch.setattr(Draft, "_control", raising)
+    monkeypatch.setattr(decide, "_control", raising)
     monkeypatch.setattr("tests.fuzz.log.Broker.put", _collect)
     broker = handle(*[FEED % b"f%d" % (i % 5) for i in range(600)])
 

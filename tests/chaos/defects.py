@@ -88,27 +88,27 @@ def what_waited_without_its_once_key() -> None:
 @_defect
 def no_row_fence() -> None:
     """What is at or below a row's version is counted again."""
-    from agents import decide  # noqa: PLC0415
+    from agents import counting  # noqa: PLC0415
 
-    count = decide.Draft._count
+    count = counting._count
 
-    def unfenced(self: Any, events: Any) -> None:
-        count(self, events._replace(behind=np.zeros_like(events.behind)))
+    def unfenced(draft: Any, events: Any) -> None:
+        count(draft, events._replace(behind=np.zeros_like(events.behind)))
 
-    decide.Draft._count = unfenced  # type: ignore[method-assign]
+    counting._count = unfenced
 
 
 @_defect
 def no_source_fence() -> None:
     """A source record that intake sent twice counts twice."""
-    from agents import decide  # noqa: PLC0415
+    from agents.draft import Draft  # noqa: PLC0415
 
-    past_fence = decide.Draft._past_fence
+    past_fence = Draft.past_fence
 
     def unfenced(self: Any, run: slice, positions: Any) -> Any:
         return np.ones_like(past_fence(self, run, positions))
 
-    decide.Draft._past_fence = unfenced  # type: ignore[method-assign]
+    Draft.past_fence = unfenced  # type: ignore[method-assign]
 
 
 @_defect
@@ -160,14 +160,14 @@ def a_zombies_write_kept() -> None:
 @_defect
 def a_close_that_skips_rows() -> None:
     """A close passes over every seventh student."""
-    from agents import decide  # noqa: PLC0415
+    from agents import closing  # noqa: PLC0415
 
-    close = decide.Draft._close_through
+    close = closing.close_through
 
-    def skipping(self: Any, *args: Any, **kwargs: Any) -> None:
-        alive = self.table["alive"].copy()
-        self.table["alive"][::7] = False
-        close(self, *args, **kwargs)
-        self.table["alive"] = alive
+    def skipping(draft: Any, *args: Any, **kwargs: Any) -> None:
+        alive = draft.table["alive"].copy()
+        draft.table["alive"][::7] = False
+        close(draft, *args, **kwargs)
+        draft.table["alive"] = alive
 
-    decide.Draft._close_through = skipping  # type: ignore[method-assign]
+    closing.close_through = skipping

@@ -98,14 +98,14 @@ class Fault:
 
 def engagement(fault: Fault) -> None:
     """Wrap the points of the engagement role."""
-    from agents import decide  # noqa: PLC0415
     from agents import engagement as module  # noqa: PLC0415
+    from agents.draft import Draft  # noqa: PLC0415
     from agents.engagement import Engagement  # noqa: PLC0415
     from streams.column_table import Changelog  # noqa: PLC0415
 
     in_hand: contextvars.ContextVar[Any] = contextvars.ContextVar("in_hand", default=None)
     deliver, handle = Engagement._deliver, Engagement.handle
-    write, recover, commit = Changelog.write, Changelog.recover, decide.Draft.commit
+    write, recover, commit = Changelog.write, Changelog.recover, Draft.commit
     delivered = module.delivered
 
     def due(point: str) -> bool:
@@ -155,7 +155,7 @@ def engagement(fault: Fault) -> None:
     Engagement.handle = handle_with_faults  # type: ignore[method-assign]
     Changelog.write = write_with_faults  # type: ignore[method-assign]
     Changelog.recover = recover_with_faults  # type: ignore[method-assign]
-    decide.Draft.commit = commit_with_faults  # type: ignore[method-assign]
+    Draft.commit = commit_with_faults  # type: ignore[method-assign]
 
 
 def rebalancing(fault: Fault) -> None:
@@ -174,16 +174,16 @@ def rebalancing(fault: Fault) -> None:
 
 def core(_fault: Fault) -> None:
     """Let the core raise for activities of one count."""
-    from agents import decide  # noqa: PLC0415
+    from agents import counting  # noqa: PLC0415
 
-    activities = decide.Draft._activities
+    count = counting.count
 
-    def raising(self: Any, run: slice) -> None:
-        if any(record.count == POISONOUS_COUNT for record in self.records[run]):
+    def raising(draft: Any, run: slice) -> None:
+        if any(record.count == POISONOUS_COUNT for record in draft.records[run]):
             raise ArithmeticError("a fault that a test put here")
-        activities(self, run)
+        count(draft, run)
 
-    decide.Draft._activities = raising  # type: ignore[method-assign]
+    counting.count = raising
 
 
 def sending(fault: Fault, role: str) -> None:
