@@ -29,13 +29,13 @@ from streams.producer import Producer
 from streams.rights import lacking
 from streams.role import (
     EXIT_CONFIG,
-    EXIT_SOFTWARE,
     EXIT_UNAVAILABLE,
     Handler,
     Health,
     Probes,
     Streaming,
     end_process,
+    exit_code,
 )
 from streams.roster_view import RosterView
 from streams.settings import Process, Role, Settings
@@ -78,9 +78,9 @@ def run(role: Role, settings: Settings) -> int:
         return EXIT_UNAVAILABLE
     garbage.seldom()
     if role == "clock":
-        return asyncio.run(_clock(settings, policies, health))
+        return asyncio.run(_until_signal(_clock(settings, policies, health), health))
     if role == "readmodel":
-        return asyncio.run(_read_model(settings, health))
+        return asyncio.run(_until_signal(_read_model(settings, health), health))
     topics = settings.topics
     sources = {
         "roster": [topics.students.name],
@@ -208,7 +208,7 @@ def _for_ever(work: Coroutine[Any, Any, None], what: str) -> None:
     def ended(task: "asyncio.Task[None]") -> None:
         _running.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            end_process(getattr(error, "exit_code", EXIT_SOFTWARE), f"{what}: {error!r}")
+            end_process(exit_code(error), f"{what}: {error!r}")
 
     task = asyncio.get_running_loop().create_task(work)
     _running.add(task)
@@ -219,19 +219,18 @@ _running: set["asyncio.Task[None]"] = set()
 """Tasks that go on for ever: the loop itself does not keep them."""
 
 
-async def _clock(settings: Settings, policies: PolicySet, health: Health) -> int:
+async def _clock(settings: Settings, policies: PolicySet, health: Health) -> None:
     producer, offsets = Producer(settings, "clock"), Offsets(settings, "clock")
     await producer.start()
     await offsets.start()
     clock = Clock(settings, policies, producer, offsets, time.time)
     await clock.start()
     health.set_ready(True, "watching")
-    return await _until_signal(clock.run(), health)
+    await clock.run()
 
 
-async def _read_model(settings: Settings, health: Health) -> int:
-    model = ReadModel(settings, health)
-    return await _until_signal(model.run(), health)
+async def _read_model(settings: Settings, health: Health) -> None:
+    await ReadModel(settings, health).run()
 
 
 async def _reach_redis(settings: Settings) -> None:
@@ -282,7 +281,7 @@ async def _until_signal(work: Awaitable[None], health: Health) -> int:
         with contextlib.suppress(asyncio.CancelledError):
             await task
     except Exception as error:
-        code = int(getattr(error, "exit_code", EXIT_SOFTWARE))
+        code = exit_code(error)
         if code != EXIT_CONFIG:
             logger.critical("%s ended", health.role, exc_info=error)
         print(f"leap worker {health.role}: {error if code == EXIT_CONFIG else repr(error)}", file=sys.stderr)

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import faust
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from schemas.dead_letters import DeadLetter
@@ -50,10 +51,19 @@ class DeadLetterBox(Protocol):
         """Deliver letters; returns when the broker has them, raises DeliveryError when it has not."""
 
 
-def end_process(code: int, reason: str) -> None:
+def exit_code(error: BaseException) -> int:
+    """Return the code with which a process ends over an error: its own, 69 if Kafka did not answer, 70 else."""
+    own = getattr(error, "exit_code", None)
+    if own is not None:
+        return int(own)
+    cause = error.__cause__ or error
+    return EXIT_UNAVAILABLE if isinstance(cause, KafkaError) and cause.retriable else EXIT_SOFTWARE
+
+
+def end_process(code: int, why: str) -> None:
     """End this process now, acknowledging nothing. Never returns."""
-    logger.critical("ending the process (exit %d): %s", code, reason)
-    print(f"leap: {reason}", file=sys.stderr, flush=True)  # noqa: T201 - the last words must not wait for a log handler
+    logger.critical("ending the process (exit %d): %s", code, why)
+    print(f"leap: {why}", file=sys.stderr, flush=True)  # noqa: T201 - the last words must not wait for a log handler
     logging.shutdown()
     os._exit(code)
 
@@ -205,6 +215,14 @@ class _Worker(faust.Worker):
         """Drop the spinner, which writes escape codes into logs."""
         super().__init__(*args, **kwargs)
         self.spinner = None
+
+    async def start(self) -> None:
+        """Start; what prevents it ends the process with its own code, where mode exits with 1 and a traceback."""
+        try:
+            await super().start()
+        except KafkaError as error:
+            # The broker was asked a moment ago, and has gone since.
+            end_process(exit_code(error), f"Kafka: {connection.reason(error)}")
 
     def _setup_logging(self) -> None:
         """Logging is set up by whoever runs the process."""
@@ -424,9 +442,8 @@ class Streaming:
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        code = getattr(error, "exit_code", EXIT_SOFTWARE)
         logger.critical("a batch failed", exc_info=error)
-        end_process(code, f"{self._role}: {str(error) or type(error).__name__}")
+        end_process(exit_code(error), f"{self._role}: {str(error) or type(error).__name__}")
 
     async def _drain(self) -> None:
         """Let the batches in hand end, for at most half of what the group allows for a rebalance."""
@@ -490,5 +507,5 @@ class Streaming:
         try:
             worker.execute_from_commandline()
         except SystemExit as stop:
-            return int(stop.code or 0)
+            return EXIT_SOFTWARE if stop.code else 0
         return 0

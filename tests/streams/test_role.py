@@ -1,18 +1,27 @@
-"""Which batches a role deals with: those of the generation that it has, none in between, and none that is held."""
+"""Which batches a role deals with (its generation's, none in between, none that is held), and with what code it ends."""
 
 import asyncio
+import subprocess
+import sys
 import weakref
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaConnectionError, RequestTimedOutError, TopicAuthorizationFailedError
 
+from deploy.servers import free_port
 from streams import metrics
+from streams.connection import RefusedError
 from streams.holds import Holds
-from streams.role import Handler, Health, Streaming
+from streams.producer import DeliveryError
+from streams.role import Handler, Health, Streaming, exit_code
 from streams.settings import Settings
+
+ROOT = Path(__file__).parents[2]
 
 
 class Taking(Handler):
@@ -57,13 +66,13 @@ class Stream:
         return weakref.ref(batch)
 
 
-def streaming(taking: Taking, holds: Holds | None = None) -> Streaming:
+def streaming(taking: Taking, holds: Holds | None = None, settings: Settings | None = None) -> Streaming:
     """Return a role that hands its batches to `taking`."""
 
     async def make() -> Handler:
         return taking
 
-    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    settings = settings or Settings(_env_file=None)  # type: ignore[call-arg]
     return Streaming(settings, "roster", ["topic"], Health("roster", 60.0), make, holds)
 
 
@@ -87,6 +96,48 @@ async def test_batches_of_the_new_generation_count_whatever_its_number(before: i
     assert taking.taken[-1] == 2
     assert before == after or taking.taken == [2]
     agent.cancel()
+
+
+# -- how a process ends -----------------------------------------------------------------------------------------------
+
+
+def ends(code: str) -> subprocess.CompletedProcess[str]:
+    """Run a role in a process of its own, as it ends by ending it."""
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60, cwd=ROOT
+    )
+
+
+def test_a_broker_that_goes_while_a_role_starts_ends_it_with_its_reason_and_no_traceback() -> None:
+    """It answered when it was asked whether the topics are right, and then Faust finds nobody."""
+    done = ends(
+        "from tests.streams.test_role import Taking, streaming\n"
+        "from streams.settings import Settings\n"
+        f"raise SystemExit(streaming(Taking(), settings=Settings(_env_file=None, kafka='127.0.0.1:{free_port()}')).run())"
+    )
+
+    assert done.returncode == 69
+    assert "leap: Kafka: Unable to bootstrap" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (KafkaConnectionError("gone"), 69),
+        (RequestTimedOutError(), 69),
+        (TopicAuthorizationFailedError("not yours"), 70),
+        (RefusedError("who are you?"), 78),
+        (ValueError("nobody thought of it"), 70),
+    ],
+)
+def test_the_exit_code_says_whether_the_broker_was_away(error: Exception, code: int) -> None:
+    """Also where our own error names one of aiokafka's as its cause."""
+    wrapped = DeliveryError("not taken")
+    wrapped.__cause__ = error
+
+    assert exit_code(error) == code
+    assert exit_code(wrapped) == (code if code == 69 else 70)
 
 
 # -- held topics ------------------------------------------------------------------------------------------------------
