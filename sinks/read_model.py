@@ -71,6 +71,8 @@ class ReadModel:
         """The assignment (aiokafka makes a new one in every rebalance) whose partitions stand where Redis is."""
         self._looked = 0.0
         self._lanes = Lanes(settings.topics.engagement.name)
+        self._closed = asyncio.Event()
+        """Whether figures may be due."""
         self._ahead: dict[TopicPartition, str] = {}
         """The last batch, by its id, of each partition of which more is written than its progress says."""
 
@@ -101,13 +103,16 @@ class ReadModel:
         try:
             await self._kafka.start()
             self._kafka.subscribe(self._reader.topics)
-            committing = asyncio.create_task(self._commit())
+            committing, publishing = asyncio.create_task(self._commit()), asyncio.create_task(self._publish())
             try:
                 while True:
                     await self._step()
+                    if publishing.done():
+                        publishing.result()
                     _end_if_cancelled()
             finally:
                 committing.cancel()
+                publishing.cancel()
                 self._health.set_ready(False, "stopped")
         finally:
             await self._kafka.stop()
@@ -164,6 +169,8 @@ class ReadModel:
         for tp, position in zip(assigned, held, strict=True):
             self._seek(tp, position)
         self._placed = assignment
+        # Who had them before may have ended between the last close and the figures.
+        self._closed.set()
         self._health.set_ready(True, f"{len(assigned)} partitions")
 
     def _seek(self, tp: TopicPartition, position: str) -> None:
@@ -217,6 +224,8 @@ class ReadModel:
         if done is None:
             return
         written, failed = done
+        if batch.closed:
+            self._closed.set()
         self._count(taken.records, ends, written)
         metrics.batch_seconds.labels("readmodel", "write").observe(time.perf_counter() - began)
         if self._placed is not self._assignment:
@@ -258,6 +267,7 @@ class ReadModel:
                 logger.warning("waiting for Redis: %s", error)
                 self._health.set_ready(False, "waiting for Redis")
                 self._health.progress()
+                await self._measure_waiting()
             else:
                 metrics.redis_up.set(1)
                 if pause > 0.1:
@@ -283,14 +293,36 @@ class ReadModel:
             if end is not None and reached >= end:
                 del self._ends[tp]
 
-    def _measure(self) -> None:
+    async def _measure_waiting(self) -> None:
+        """Measure while Redis is away: nothing is fetched then, so no fetch says how far behind we get."""
+        with contextlib.suppress(KafkaError, TimeoutError):
+            async with asyncio.timeout(_LONGEST_PAUSE):
+                self._measure(await self._kafka.end_offsets(list(self._positions)))
+
+    def _measure(self, ends: Mapping[TopicPartition, int] | None = None) -> None:
+        """Tell how far behind we are; the ends are those that the last fetches told, unless given."""
         lags = {}
         for tp, done in self._done.items():
             if tp in self._positions:
-                end = self._kafka.highwater(tp)
+                end = self._kafka.highwater(tp) if ends is None else ends.get(tp)
                 lags[tp] = 0 if end is None else max(0, end - done)
         self._lag.tell(lags)
         self._health.behind(behind=any(lags.values()))
+
+    async def _publish(self) -> None:
+        """Publish figures after each close, beside the batches: no event should wait while everybody is counted."""
+        while True:
+            await self._closed.wait()
+            self._closed.clear()
+            try:
+                day = await self._store.publish()
+            except RedisDownError as error:
+                logger.warning("figures wait for Redis: %s", error)
+                self._closed.set()
+                await asyncio.sleep(_LONGEST_PAUSE)
+            else:
+                if day is not None:
+                    logger.info("the figures of %s are published", day)
 
     async def _commit(self) -> None:
         """Commit to Kafka what is written, so that its tools show our lag."""

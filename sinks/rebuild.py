@@ -95,6 +95,7 @@ async def rebuild(settings: Settings, redis: "Redis", told: Told) -> int:
         known |= batch.standings.keys()
         highest.update({partition: closed.version for partition, closed in batch.closed.items()})
     removed = await _sweep(store, known, highest)
+    await store.publish()
     if removed:
         logger.warning("removed %d students whom Kafka does not know", removed)
     return read

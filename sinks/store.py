@@ -114,10 +114,9 @@ class _Script:
         pipe.evalsha(self.sha, len(keys), *keys, msgspec.msgpack.encode(arguments))
 
 
-_STUDENT, _RATING, _ENTRY, _CLOSED, _COUNT, _CLAIM = (
-    _Script(name) for name in ("student", "rating", "entry", "closed", "count", "claim")
-)
-_SCRIPTS = (_STUDENT, _RATING, _ENTRY, _CLOSED, _COUNT, _CLAIM)
+_NAMES = ("student", "rating", "entry", "closed", "claim", "members", "count", "figures")
+_SCRIPTS = tuple(_Script(name) for name in _NAMES)
+_STUDENT, _RATING, _ENTRY, _CLOSED, _CLAIM, _MEMBERS, _COUNT, _FIGURES = _SCRIPTS
 
 
 def connect(
@@ -218,9 +217,6 @@ class Store:
             answers = await self._execute(pipe)
         before = answers.pop(0) if fields else []
         outcomes = b"".join(answers[:calls])
-        closes = answers[calls : calls + len(batch.closed)]
-        for day in {day.decode() for day in closes if day}:
-            await self._publish(day)
         of_standings = outcomes[len(batch.rosters) : len(batch.rosters) + len(batch.standings)]
         news = [row for row, outcome in zip(batch.standings.values(), of_standings, strict=True) if outcome == _NEWS]
         stale = outcomes.count(_STALE)
@@ -234,6 +230,52 @@ class Store:
             _CLAIM.call(pipe, [self.keys.progress, self.keys.attempts], attempt=attempt, steps=named)
             (taken,) = await self._execute(pipe)
         return [bool(step) for step in taken]
+
+    async def publish(self) -> str | None:
+        """Publish each department's figures of the last closed day, once every partition has closed it.
+
+        Returns the day if it did. Students are counted in steps of a millisecond or two, between which Redis serves
+        others: in one step a million would hold it up for 20 s. So it takes its time, and no event should wait for it.
+        Several may do it at once, and again.
+        """
+        async with self._pipeline() as pipe:
+            pipe.get(self.keys.cohort_day)
+            for partition in self._partitions:
+                pipe.hget(self.keys.closed(partition), "day")
+            published, *closed = [_text(day or b"") for day in await self._execute(pipe)]
+        day = closed[0]
+        # Figures must not mix the close of one day with that of another.
+        if not day or set(closed) != {day} or day <= published:
+            return None
+        with translated():
+            departments = sorted(_text(code) for code in await self._redis.smembers(self.keys.departments))
+        figures = [publishable(await self._official(code)) for code in departments]
+        async with self._pipeline() as pipe:
+            _FIGURES.call(
+                pipe,
+                [self.keys.cohort_day, *map(self.keys.closed, self._partitions), *map(self.keys.cohort, departments)],
+                day=day,
+                partitions=len(self._partitions),
+                seconds=COHORT_DAYS * DAY_SECONDS,
+                figures=[[str(word) for field in shown.items() for word in field] for shown in figures],
+            )
+            (done,) = await self._execute(pipe)
+        return day if done else None
+
+    async def _official(self, department: str) -> dict[str, int]:
+        """Count the official ratings of a department's students."""
+        sets = [self.keys.department_rating(department, rating) for rating in _RATINGS]
+        async with self._pipeline() as pipe:
+            _MEMBERS.call(pipe, sets)
+            (members,) = await self._execute(pipe)
+        counts: dict[str, int] = dict.fromkeys(BANDS, 0)
+        for some in _chunks([self.keys.view(_text(student)) for student in members]):
+            async with self._pipeline() as pipe:
+                _COUNT.call(pipe, some, ratings=BANDS)
+                (found,) = await self._execute(pipe)
+            for band, n in zip(BANDS, found, strict=True):
+                counts[band] += n
+        return counts
 
     # The next three queue their calls, and return how many there are.
 
@@ -314,32 +356,14 @@ class Store:
         return _calls(len(entries))
 
     def _closed(self, pipe: Pipeline, closed: Closed) -> None:
-        everyone = [self.keys.closed(partition) for partition in self._partitions]
         _CLOSED.call(
             pipe,
-            [self.keys.cohort_day, self.keys.closed(closed.partition), *everyone],
+            [self.keys.closed(closed.partition)],
             again=self._again,
             version=str(closed.version),
             day=closed.day,
             stale=closed.stale,
         )
-
-    async def _publish(self, day: str) -> None:
-        """Publish each department's figures of a day. The day is noted last, so that a crash in between repeats it."""
-        with translated():
-            departments = sorted(_text(code) for code in await self._redis.smembers(self.keys.departments))
-        async with self._pipeline() as pipe:
-            for code in departments:
-                sets = [self.keys.department_rating(code, rating) for rating in _RATINGS]
-                _COUNT.call(pipe, sets, view=self.keys.view("%s"), ratings=BANDS)
-            counted = await self._execute(pipe)
-        async with self._pipeline() as pipe:
-            for code, counts in zip(departments, counted, strict=True):
-                figures = publishable(dict(zip(BANDS, counts, strict=True)))
-                pipe.hset(self.keys.cohort(code), items=["day", day, *chain.from_iterable(figures.items())])
-                pipe.expire(self.keys.cohort(code), COHORT_DAYS * DAY_SECONDS)
-            pipe.set(self.keys.cohort_day, day)
-            await self._execute(pipe)
 
     def _pipeline(self) -> Pipeline:
         return self._redis.pipeline(transaction=False)

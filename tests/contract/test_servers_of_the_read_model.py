@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 
 from deploy.servers import EmbeddedValkey
 from schemas.redis_keys import CHANGES_DAYS, DAY_SECONDS, TOMBSTONE_DAYS, UNKNOWN_DAYS, Keys
-from sinks.records import Batch, Entry, Rating, Standing
+from sinks.records import Batch, Closed, Entry, Rating, Roster, Standing
 from sinks.store import RedisDownError, RedisRefusedError, Store, connect
 from streams.settings import Settings
 from tests.sinks.test_tampered_redis import batch, removal
@@ -100,6 +100,63 @@ async def test_ten_thousand_entries_go_in_one_pipeline(store: Store, plain: redi
 
     assert (await store.write(many)).applied == 20_000
     assert plain.dbsize() == 20_000
+
+
+def department(size: int, day: str, version: int = 9) -> Batch:
+    """Return a department: of three students two are officially low and one high; the partition has closed the day."""
+    made = Batch()
+    for i in range(size):
+        student, band = f"s{i}", "high" if i % 3 == 2 else "low"
+        fields = ("rating", "partial", "closed_rating", band, "partition", "0", "enrolled", "1", "doc", "{}")
+        made.rosters[student] = Roster(student, version, ("department", "cs", "course", "c1"))
+        made.standings[student] = Standing("row", student, version, fields, 1)
+    made.closed[0] = Closed(0, version, day, "{}")
+    return made
+
+
+async def test_figures_count_everybody_in_steps_between_which_others_are_served(
+    store: Store, plain: redis.Redis
+) -> None:
+    """25,000 students counted in one step held Redis up for half a second, and 40 departments in one go for 20."""
+    await store.write(department(3_000, "2026-10-05"))
+    plain.config_resetstat()
+
+    assert await store.publish() == "2026-10-05"
+    steps = plain.info("commandstats")["cmdstat_evalsha"]["calls"]  # type: ignore[index]
+    assert steps >= 3_000 / 200
+    assert plain.hgetall(KEYS.cohort("cs")) == {
+        b"day": b"2026-10-05",
+        b"rated": b"3000",
+        b"high": b"1000",
+        b"good": b"0",
+        b"partial": b"0",
+        b"low": b"2000",
+        b"very_low": b"0",
+    }
+    assert plain.ttl(KEYS.cohort("cs")) > 0
+    assert await store.publish() is None
+
+
+async def test_figures_of_a_day_are_not_written_over_those_of_a_later_one(store: Store, plain: redis.Redis) -> None:
+    """Somebody who was slow to count comes back when the next day is published already, or closed."""
+    official = store._official
+
+    async def slow(code: str) -> dict[str, int]:
+        counts = await official(code)
+        store._official = official  # type: ignore[method-assign]
+        await store.write(department(60, "2026-10-06", version=10))
+        if also_published:
+            assert await store.publish() == "2026-10-06"
+        return counts
+
+    for also_published in (False, True):
+        plain.flushdb()
+        await store.write(department(30, "2026-10-05"))
+        store._official = slow  # type: ignore[method-assign,assignment]
+
+        assert await store.publish() is None
+        assert plain.get(KEYS.cohort_day) == (b"2026-10-06" if also_published else None)
+        assert plain.hget(KEYS.cohort("cs"), "rated") == (b"60" if also_published else None)
 
 
 async def test_scripts_that_the_server_has_lost_are_loaded_again(store: Store, plain: redis.Redis) -> None:

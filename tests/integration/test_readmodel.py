@@ -329,6 +329,16 @@ async def wait_for(client: "Redis", settings: Settings, university: University, 
     await until(lambda: caught_up(client, settings, university), "the read model has everything that was sent", seconds)
 
 
+async def published(client: "Redis", settings: Settings, university: University) -> None:
+    """Wait for the figures of the last day that every partition has closed."""
+    last = (university.day - timedelta(1)).isoformat()
+
+    async def are_there() -> bool:
+        return bool(await client.get(Keys(settings.prefix).cohort_day) == last)
+
+    await until(are_there, f"the figures of {last} are published")
+
+
 async def check(client: "Redis", settings: Settings, university: University) -> None:
     """Redis holds what engagement holds, and parity agrees that it does."""
     keys = Keys(settings.prefix)
@@ -417,11 +427,13 @@ async def test_the_same_log_into_an_empty_redis_gives_the_same_content(
         university.close()
         await university.send(producer)
         await wait_for(client, settings, university)
+        await published(client, settings, university)
     before = await contents(client, settings)
     await client.flushdb()
 
     async with sink(settings):
         await wait_for(client, settings, university)
+        await published(client, settings, university)
 
     after = await contents(client, settings)
     # Changes of a student who has been removed are not announced again, if the sink knows that by then.
@@ -542,35 +554,88 @@ async def test_figures_are_published_once_all_partitions_have_closed_the_day(
 ) -> None:
     university, keys = University(settings), Keys(settings.prefix)
     university.weeks(2)
+    redis_client = connect(settings, "test")
+    store = Store(settings, redis_client)
     async with sink(settings):
         await university.send(producer)
         await wait_for(client, settings, university)
-        published = await client.hgetall(keys.cohort("cs"))
-        assert published["day"] == (university.day - timedelta(1)).isoformat() == await client.get(keys.cohort_day)
+        await published(client, settings, university)
+        figures = await client.hgetall(keys.cohort("cs"))
+        assert figures["day"] == (university.day - timedelta(1)).isoformat() == await client.get(keys.cohort_day)
         official = [
             BANDS[row["closed_rating"]]
             for partition in university.partitions
             for row, entry in zip(partition.rows, partition.students, strict=True)
             if entry is not None and entry.department == "cs" and row["closed_rating"] >= 0
         ]
-        assert published["rated"] == str(len(official))
-        shown = {band: int(published[band]) for band in BANDS if published[band] != "suppressed"}
+        assert figures["rated"] == str(len(official))
+        shown = {band: int(figures[band]) for band in BANDS if figures[band] != "suppressed"}
         assert shown == {band: official.count(band) for band in shown}
 
         # Live changes publish nothing; nor does a day that one partition has not closed.
         university.busy(200)
         await university.send(producer)
         await wait_for(client, settings, university)
-        assert await client.hgetall(keys.cohort("cs")) == published
+        assert await store.publish() is None
         university.close()
         held_back = {key: university._new.pop(key) for key in list(university._new) if key[1] == 1}
         await university.send(producer)
         await wait_for(client, settings, university)
-        assert await client.hgetall(keys.cohort("cs")) == published
+        assert await store.publish() is None
+        assert await client.hgetall(keys.cohort("cs")) == figures
         university._new.update(held_back)
         await university.send(producer)
-        await wait_for(client, settings, university)
+        await published(client, settings, university)
         assert (await client.hget(keys.cohort("cs"), "day")) == (university.day - timedelta(1)).isoformat()
+    await redis_client.aclose()
+
+
+async def test_nothing_waits_for_figures_and_they_come_though_who_counted_has_ended(
+    settings: Settings, producer: Producer, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A million students are counted for some time; the close that made the figures due is long written then."""
+    university, keys = University(settings), Keys(settings.prefix)
+    university.weeks(2)
+    counting = asyncio.Event()
+
+    async def endless(_store: Store) -> None:
+        counting.set()
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "publish", endless)
+        async with sink(settings):
+            await university.send(producer)
+            await asyncio.wait_for(counting.wait(), PATIENCE)
+            university.busy(200)
+            await university.send(producer)
+            await wait_for(client, settings, university)
+    assert await client.get(keys.cohort_day) is None
+
+    async with sink(settings):
+        await published(client, settings, university)
+
+
+async def test_figures_wait_for_a_redis_that_is_away(
+    settings: Settings, producer: Producer, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    university = University(settings)
+    university.weeks(1)
+    publish = Store.publish
+    tries = 0
+
+    async def refused_once(store: Store) -> str | None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise RedisDownError("away")
+        return await publish(store)
+
+    monkeypatch.setattr(Store, "publish", refused_once)
+    async with sink(settings):
+        await university.send(producer)
+        await published(client, settings, university)
+    assert tries > 1
 
 
 async def test_what_cannot_be_read_goes_to_the_dead_letters_and_the_rest_goes_on(

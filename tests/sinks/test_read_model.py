@@ -9,7 +9,8 @@ from redis.asyncio import Redis
 from schemas.redis_keys import Keys
 from schemas.state import blank_rows, encode_rows
 from sinks.read_model import ReadModel
-from sinks.store import Store
+from sinks.store import RedisDownError, Store
+from streams import metrics
 from streams.role import Health
 from streams.settings import Settings
 from tests.sinks.test_lanes import CLOSE, rows
@@ -31,6 +32,9 @@ class Fetched:
 
     def highwater(self, tp: TopicPartition) -> int:
         return len(self.all[tp])
+
+    async def end_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return {tp: 10 + len(self.all[tp]) for tp in partitions}
 
     async def getmany(self, *partitions: TopicPartition, timeout_ms: int, max_records: int) -> dict:
         self.waits.append(timeout_ms)
@@ -66,6 +70,24 @@ async def test_of_a_partition_of_which_very_much_waits_no_more_is_fetched() -> N
 
     assert len(model._kafka.held[CLOSED]) == 30_000
     assert model._kafka.held[LIVE] == []
+
+
+async def test_while_redis_is_away_it_tells_how_far_behind_it_gets() -> None:
+    """Nothing is fetched then, so what the last fetch said of the topic's end grows old."""
+    model = reading({CLOSED: [], LIVE: rows(0, 8)})
+    model._done = dict.fromkeys(model._positions, 0)
+    tries = 0
+
+    async def away_once() -> str:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise RedisDownError("away")
+        return "done"
+
+    assert await model._persist(away_once) == "done"
+    told = [metrics.lag_records.labels("readmodel", *tp)._value.get() for tp in (CLOSED, LIVE)]
+    assert told == [10, 11]
 
 
 def states(*given: tuple[str, int]) -> list[Any]:
