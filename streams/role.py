@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
@@ -29,7 +30,7 @@ from streams.holds import Holds
 from streams.lag import Lag
 from streams.reader import METADATA_AGE_MS
 from streams.record_batches import SCHEME, App
-from streams.records import Records
+from streams.records import Records, joined
 from streams.settings import Role, Settings
 
 logger = logging.getLogger(__name__)
@@ -255,10 +256,13 @@ def _credentials(settings: Settings) -> faust.types.auth.CredentialsT | None:
 
 
 _LANE = 2
-"""Batches that wait in a partition's lane.
+"""Batches that wait in a partition's lane, if they are not few records.
 
 The next ones wait in Faust's buffer, whose backpressure then pauses the fetch.
 """
+
+_FEW = 1_000
+"""Small batches that wait are dealt with as one of up to so many records: most of what few cost is the batch."""
 
 
 class _Lane:
@@ -268,10 +272,12 @@ class _Lane:
     with it every other topic. They are few, for nothing more is fetched then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, few: int) -> None:
         """Begin empty, with room."""
-        self._waiting: asyncio.Queue[Any] = asyncio.Queue()
-        self._room = asyncio.Event()
+        self._few = few
+        self._waiting: deque[Any] = deque()
+        self._records = 0
+        self._room, self._something = asyncio.Event(), asyncio.Event()
         self.held = False
 
     @property
@@ -287,17 +293,34 @@ class _Lane:
     async def put(self, event: Any) -> None:
         """Put a batch in, when there is room."""
         await self._room.wait()
-        self._waiting.put_nowait(event)
+        self._waiting.append(event)
+        self._records += len(event.value)
+        self._something.set()
         self._look()
 
     async def get(self) -> Any:
         """Take the next batch."""
-        event = await self._waiting.get()
+        while not self._waiting:
+            self._something.clear()
+            await self._something.wait()
+        return self._take()
+
+    def more(self, event: Any) -> list[Any]:
+        """Take what waits behind a batch that was taken, as long as all of it together are few records."""
+        taken, records = [], len(event.value)
+        while self._waiting and records + len(self._waiting[0].value) <= self._few:
+            taken.append(self._take())
+            records += len(taken[-1].value)
+        return taken
+
+    def _take(self) -> Any:
+        event = self._waiting.popleft()
+        self._records -= len(event.value)
         self._look()
         return event
 
     def _look(self) -> None:
-        if self._held or self._waiting.qsize() < _LANE:
+        if self._held or len(self._waiting) < _LANE or self._records < self._few:
             self._room.set()
         else:
             self._room.clear()
@@ -398,7 +421,7 @@ class Streaming:
             if self._current(message):
                 lane = self._lanes.get(message.tp)
                 if lane is None:
-                    lane = self._lanes[message.tp] = _Lane()
+                    lane = self._lanes[message.tp] = _Lane(self._settings.poll_records or _FEW)
                     asyncio.ensure_future(self._work(lane, stream)).add_done_callback(self._lane_ended)
                 await lane.put(event)
 
@@ -417,24 +440,30 @@ class Streaming:
                 await self._holds.changed()
             lane.held = False
             if self._current(event.message):
+                events = [event]
+                # Of a topic that is held one batch was let through. What came later has the same generation.
+                if event.message.topic not in self._holds:
+                    events += lane.more(event)
                 self._busy += 1
                 try:
-                    handler = await self._handler()
-                    await self._handle(handler, event)
-                    await stream.ack(event)
+                    await self._handle(events)
+                    for event in events:
+                        await stream.ack(event)
                 except Exception as error:
                     self._fail(error)
                 self._busy -= 1
                 if not self._busy:
                     self._idle.set()
+                del events
             del event
 
-    async def _handle(self, handler: Handler, event: Any) -> None:
-        """Hand a batch over in parts, so that none holds the event loop for long; acknowledged is all of it."""
-        records = event.value
+    async def _handle(self, events: list[Any]) -> None:
+        """Hand batches over as one, or a large one in parts, so that none holds the event loop for long."""
+        handler = await self._handler()
+        message, records = events[0].message, joined([event.value for event in events])
         for first in range(0, len(records), _AT_ONCE):
             part = records if len(records) <= _AT_ONCE else records[first : first + _AT_ONCE]
-            await handler.handle(event.message.topic, event.message.partition, part)
+            await handler.handle(message.topic, message.partition, part)
 
     def _lane_ended(self, lane: "asyncio.Future[None]") -> None:
         error = None if lane.cancelled() else lane.exception()

@@ -142,6 +142,32 @@ async def test_nobody_sleeps_because_buffers_are_full(consumer: Any, monkeypatch
     assert waited[3:] == [1.0]
 
 
+async def test_fetches_that_bring_something_keep_apart(consumer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one waits for more to come; one that brought nothing is followed at once, as is any after a pause."""
+    now = 100.0
+    slept: list[float] = []
+    brings: list[Any] = [[SimpleNamespace(offset=1, timestamp=0, timestamp_type=0, key=None, value=None)], [], []]
+
+    async def getmany(_: set[TP], timeout: float) -> dict[TP, list[Any]]:  # noqa: ASYNC109 - Faust names it so
+        return {LOG: brings.pop(0)}
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        slept.append(seconds)
+        now += seconds
+
+    consumer._thread = SimpleNamespace(getmany=getmany)
+    monkeypatch.setattr(consumer, "sleep", sleep)
+    monkeypatch.setattr("streams.record_batches.time.monotonic", lambda: now)
+
+    assert (await consumer._getmany({LOG}, 1.0)).keys() == {LOG}
+    now += 0.01
+    assert await consumer._getmany({LOG}, 1.0) == {}
+    assert slept == [pytest.approx(0.04)]
+    await consumer._getmany({LOG}, 1.0)
+    assert len(slept) == 1
+
+
 # -- topics that are held ---------------------------------------------------------------------------------------------
 
 HELD = TP("leap.source.events", 0)

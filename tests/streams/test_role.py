@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import sys
 import weakref
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +18,7 @@ from streams import metrics
 from streams.connection import RefusedError
 from streams.holds import Holds
 from streams.producer import DeliveryError
+from streams.records import Records, of_objects
 from streams.role import Handler, Health, Streaming, exit_code
 from streams.settings import Settings
 
@@ -29,16 +30,32 @@ class Taking(Handler):
 
     def __init__(self) -> None:
         self.taken: list[int] = []
+        self.batches: list[int] = []
+        """How many records each had."""
         self.goes_on = asyncio.Event()
         self.goes_on.set()
 
-    async def handle(self, topic: str, partition: int, records: Sequence[Any]) -> None:
-        self.taken += records
+    async def handle(self, topic: str, partition: int, records: Records) -> None:
+        self.taken += records.offsets.tolist()
+        self.batches.append(len(records))
         await self.goes_on.wait()
 
 
-class Batch(list[int]):
+class Batch(Records):
     """A batch's records, of which it can be told whether they are still there."""
+
+
+def records(first: int, n: int = 1) -> Batch:
+    """Return a batch of records, of which the offset is what matters."""
+    made = of_objects(
+        [
+            SimpleNamespace(offset=first + i, timestamp=0, timestamp_type=0, key=None, value=None, headers=[])
+            for i in range(n)
+        ]
+    )
+    return Batch(
+        *(getattr(made, name) for name in ("offsets", "timestamps", "keys", "values", "_batches", "_of", "_number"))
+    )
 
 
 class Stream:
@@ -56,12 +73,12 @@ class Stream:
             yield await self.batches.get()
 
     async def ack(self, event: Any) -> None:
-        await self.acknowledged.put(event.value[0])
+        await self.acknowledged.put(event.value[0].offset)
 
-    def put(self, record: int, generation: int, topic: str = "topic") -> "weakref.ref[Batch]":
-        """Put a batch of one record; returns what says whether it is still held by anybody."""
+    def put(self, record: int, generation: int, topic: str = "topic", n: int = 1) -> "weakref.ref[Batch]":
+        """Put a batch, usually of one record; returns what says whether it is still held by anybody."""
         message = SimpleNamespace(tp=(topic, 0), topic=topic, partition=0, generation_id=generation)
-        batch = Batch([record])
+        batch = records(record, n)
         self.batches.put_nowait(SimpleNamespace(message=message, value=batch))
         return weakref.ref(batch)
 
@@ -140,6 +157,40 @@ def test_the_exit_code_says_whether_the_broker_was_away(error: Exception, code: 
     assert exit_code(wrapped) == (code if code == 69 else 70)
 
 
+# -- small batches ----------------------------------------------------------------------------------------------------
+
+
+async def test_small_batches_that_wait_are_dealt_with_as_one(running: "Running") -> None:
+    """In their order, each acknowledged; what is not small, or came under another generation, is not among them."""
+    running.taking.goes_on.clear()
+    running.stream.put(0, 1)
+    await running.rest()
+    for n in range(1, 10):
+        running.stream.put(n, 1)
+    running.stream.put(10, 1, n=990)
+    running.stream.put(1000, 1, n=5)
+    await running.rest()
+    running.taking.goes_on.set()
+
+    assert await running.acknowledged(12) == [*range(11), 1000]
+    assert running.taking.taken == list(range(1005))
+    assert running.taking.batches == [1, 999, 5]
+
+
+async def test_of_small_batches_that_wait_those_of_a_partition_that_has_gone_are_dropped(running: "Running") -> None:
+    running.taking.goes_on.clear()
+    running.stream.put(0, 1)
+    await running.rest()
+    running.stream.put(1, 1)
+    await running.rest()
+    running.role.app.consumer_generation_id = 2
+    running.stream.put(2, 2)
+    running.taking.goes_on.set()
+
+    assert await running.acknowledged(2) == [0, 2]
+    assert running.taking.taken == [0, 2]
+
+
 # -- held topics ------------------------------------------------------------------------------------------------------
 
 
@@ -189,16 +240,16 @@ async def test_what_is_in_hand_when_its_topic_is_held_ends_and_what_follows_wait
     running.holds.release("held")
     running.taking.goes_on.clear()
     for n in range(8):
-        running.stream.put(n, 1, "held")
-    running.stream.put(100, 1)
+        running.stream.put(1000 * n, 1, "held", n=600)
+    running.stream.put(100_000, 1)
     await running.rest()
-    assert running.taking.taken == [0], "one is in hand, and the agent stands at the lane"
+    assert running.taking.batches == [600], "one is in hand, and the agent stands at the lane"
 
     running.holds.hold("held")
     running.taking.goes_on.set()
-    assert sorted(await running.acknowledged(2)) == [0, 100]
+    assert sorted(await running.acknowledged(2)) == [0, 100_000]
     await running.rest()
-    assert sorted(running.taking.taken) == [0, 100]
+    assert sorted(running.taking.batches) == [1, 600]
 
 
 async def test_one_batch_is_let_through_and_no_more(running: Running) -> None:
