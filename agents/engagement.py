@@ -8,6 +8,7 @@ acknowledging.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import Any
@@ -31,6 +32,14 @@ from streams.role import DeadLetterBox, Handler, Health, end_process, exit_code
 from streams.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+
+_CLOSES = 2
+"""Batches that close a day and are in hand at once: one is decided while another is delivered.
+
+Each holds copies of everybody's row and what is said of everybody, about 3 KB a student. When a hundred partitions closed
+their first day, all of them did at once: 5.5 GB for a million students.
+"""
 
 
 class Owned:
@@ -77,7 +86,7 @@ class Engagement(Handler):
         self._topics = settings.topics
         self._owned: dict[int, asyncio.Task[Owned]] = {}
         self._generation = -1
-        self._closing = asyncio.Lock()
+        self._closes, self._closing = asyncio.Semaphore(_CLOSES), asyncio.Lock()
 
     async def assigned(self, partitions: set[TopicPartition], generation: int) -> bool:
         """Take partitions over.
@@ -122,7 +131,8 @@ class Engagement(Handler):
         owned = await self._owned[number]
         async with owned.lock:
             batch, rejected = self._decode(records)
-            await self._decide(owned, records, batch, rejected)
+            async with self._closes if log.DayClosed in batch.kinds else contextlib.nullcontext():
+                await self._decide(owned, records, batch, rejected)
 
     async def mark(self) -> None:
         """Write a marker into each owned partition's changelog."""

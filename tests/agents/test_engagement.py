@@ -4,6 +4,7 @@ import asyncio
 import threading
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 from aiokafka import TopicPartition
 
@@ -77,6 +78,57 @@ async def test_the_other_partitions_go_on_while_one_closes_a_day(monkeypatch: py
     partition = (await engagement._owned[0]).partition
     assert partition.meta is not None
     assert partition.meta.anchor == DAY
+
+
+async def test_no_more_than_two_partitions_close_a_day_at_once_and_the_others_go_on() -> None:
+    """Each close holds a copy of everybody until it is delivered: a hundred of them held five gigabytes."""
+    settings = Settings(_env_file=None, simulated_clock=True)  # type: ignore[call-arg]
+    policies = read_policies(settings.policies)
+    context = Context(Rules(policies), CivilDays(policies.zone))
+    end, policy = context.civil.end_of(DAY), policies.on(date_of(DAY))
+    begun = log.FeedState("events", "fresh", end - 3600.0)
+    close = log.DayClosed(date_of(DAY).isoformat(), policy.version, policy.checksum, end + 300.0, ())
+    under_way, most, others = 0, 0, 0
+    goes_on = asyncio.Event()
+
+    class Slow(Broker):
+        async def write(self, messages: Any) -> None:
+            nonlocal under_way, most, others
+            if len(messages) == 1:  # no day: the partition's row alone
+                others += 1
+                return
+            under_way += 1
+            most = max(most, under_way)
+            await goes_on.wait()
+            under_way -= 1
+
+    broker: Any = Slow()
+    engagement = Engagement(settings, context, broker, broker, Health("engagement", 60.0))
+
+    async def owned(number: int) -> Owned:
+        return Owned(Partition(number, context), broker)
+
+    engagement._owned = {n: asyncio.create_task(owned(n)) for n in range(6)}
+    position = log.Position("roster-0", 1)
+    entry = msgspec.Raw(b'{"student":"s1"}')
+    enrolled = log.StudentRecord(record=entry, position=position, recorded_at=end - 3600.0)
+    batch = [
+        Record(0, None, log.encode(begun)),
+        Record(1, b"s1", log.encode(enrolled)),
+        Record(2, None, log.encode(close)),
+    ]
+    closing = [asyncio.create_task(engagement.handle("log", n, of_objects(batch))) for n in range(5)]
+    await asyncio.wait_for(engagement.handle("log", 5, of_objects(batch[:1])), 5)
+    async with asyncio.timeout(10):  # two are under way
+        while under_way < 2:  # noqa: ASYNC110 - they decide in threads
+            await asyncio.sleep(0.01)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    goes_on.set()
+    await asyncio.wait_for(asyncio.gather(*closing), 30)
+
+    assert (most, others) == (2, 1)
+    assert [(await engagement._owned[n]).partition.meta.anchor for n in range(5)] == [DAY] * 5  # type: ignore[union-attr]
 
 
 async def test_a_partition_is_told_of_from_its_recovery_until_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
