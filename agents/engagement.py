@@ -37,8 +37,8 @@ logger = logging.getLogger(__name__)
 _CLOSES = 2
 """Batches that close a day and are in hand at once: one is decided while another is delivered.
 
-Each holds copies of everybody's row and what is said of everybody, about 3 KB a student. When a hundred partitions closed
-their first day, all of them did at once: 5.5 GB for a million students.
+Each holds copies of everybody's row and what is said of everybody, about 3 KB a student. When a hundred partitions
+closed their first day, all of them did at once: 5.5 GB for a million students.
 """
 
 
