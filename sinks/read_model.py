@@ -12,6 +12,7 @@ fails; written late it does no harm, and its step fails once the new owner has t
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -27,7 +28,7 @@ from sinks.store import RedisDownError, Store, Written, connect
 from streams import metrics
 from streams.lag import Lag
 from streams.producer import Producer
-from streams.reader import METADATA_AGE_MS, consumer
+from streams.reader import APART, METADATA_AGE_MS, consumer
 from streams.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class ReadModel:
         self._lag = Lag("readmodel")
         self._placed: object = None
         """The assignment (aiokafka makes a new one in every rebalance) whose partitions stand where Redis is."""
-        self._looked = 0.0
+        self._looked = self._fetched = -math.inf
         self._lanes = Lanes(settings.topics.engagement.name)
         self._closed = asyncio.Event()
         """Whether figures may be due."""
@@ -142,6 +143,8 @@ class ReadModel:
 
     async def _fetch(self) -> None:
         """Fetch the next records; if there is something to write already, only those that are here."""
+        if not self._lanes and (early := self._fetched + APART - time.monotonic()) > 0.0:
+            await asyncio.sleep(early)
         wanted = [tp for tp in self._positions if not self._lanes.full(tp)]
         if not wanted:
             return
@@ -150,6 +153,8 @@ class ReadModel:
         )
         for tp, records in fetched.items():
             self._lanes.put(tp, records)
+        if fetched:
+            self._fetched = time.monotonic()
 
     async def _place(self) -> None:
         """Go to where Redis says the assigned partitions are."""
@@ -242,7 +247,6 @@ class ReadModel:
             await self._look()
         else:
             self._health.progress()
-        self._measure()
 
     async def _put_aside(self, batch: Batch) -> None:
         """Put what cannot be read into the dead letters. It never happens, so the producer is made for it."""
