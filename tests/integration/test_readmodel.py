@@ -638,6 +638,40 @@ async def test_figures_wait_for_a_redis_that_is_away(
     assert tries > 1
 
 
+async def test_while_it_writes_nobody_asks_for_the_quiet_partitions_alone(
+    settings: Settings, producer: Producer, client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That fetch would stand at the broker, and until it is over nothing more of the busy ones could be asked for."""
+    university = University(settings)
+    writing, goes_on = asyncio.Event(), asyncio.Event()
+    write = Store.write
+
+    async def slow(store: Store, *args: Any) -> Any:
+        writing.set()
+        await goes_on.wait()
+        return await write(store, *args)
+
+    monkeypatch.setattr(Store, "write", slow)
+    model = ReadModel(settings, FakeHealth())
+    task = asyncio.create_task(model.run())
+    await university.send(producer)
+    await asyncio.wait_for(writing.wait(), PATIENCE)
+    university.busy()
+    await university.send(producer)
+    fetcher: Any = model._kafka._fetcher
+    await until(lambda: bool(fetcher._records), "what came while it wrote is fetched")
+    await asyncio.sleep(0.5)  # what does not happen cannot be waited for
+    under_way, untaken = set(fetcher._in_flight), len(fetcher._records)
+    goes_on.set()
+    await wait_for(client, settings, university)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+    assert untaken
+    assert under_way == set()
+
+
 async def test_what_cannot_be_read_goes_to_the_dead_letters_and_the_rest_goes_on(
     settings: Settings, producer: Producer, client: Redis
 ) -> None:
