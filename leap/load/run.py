@@ -343,21 +343,23 @@ async def _arrived(
 ) -> None:
     """Return when these roles have nothing left to do, and no sampled event is under way.
 
-    Gives up when less does not get left for a minute: what is missing then is in the result.
+    Gives up when nothing changes for a minute: what is missing then is in the result. Not when nothing gets less: a role that
+    catches up leaves more to the next one than it has had itself.
     """
     run, settings = stage.run, stage.run.installation.settings
-    least, since = -1, time.monotonic()
+    before: tuple[int, ...] = ()
+    since = time.monotonic()
     while True:
         lags: dict[str, int] = dict.fromkeys(roles, 0)
         for lag in await read_lags(settings, stage.offsets, stage.redis):
             if lag.role in lags:
                 lags[lag.role] += lag.records
         told(dict(lags))
-        left = sum(lags.values()) + len(run.sampler.under_way)
-        if not left:
+        left = (*lags.values(), len(run.sampler.under_way))
+        if not any(left):
             return
-        if least < 0 or left < least:
-            least, since = left, time.monotonic()
+        if left != before:
+            before, since = left, time.monotonic()
         elif time.monotonic() - since > _STANDSTILL:
             run.more["gave_up"] = f"nothing moved for {_STANDSTILL:.0f} s: {_left(lags)}"
             return
