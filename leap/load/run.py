@@ -343,8 +343,8 @@ async def _arrived(
 ) -> None:
     """Return when these roles have nothing left to do, and no sampled event is under way.
 
-    Gives up when nothing changes for a minute: what is missing then is in the result. Not when nothing gets less: a role
-    that catches up leaves more to the next one than it has had itself.
+    Gives up when nothing changes for a minute: what is missing then is in the result. Not when nothing gets less: a
+    role that catches up leaves more to the next one than it has had itself.
     """
     run, settings = stage.run, stage.run.installation.settings
     before: tuple[int, ...] = ()
