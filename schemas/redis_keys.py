@@ -151,7 +151,13 @@ COHORT = Family(
         "very_low": "",
     },
 )
-COHORT_DAY = Family("leap:cohort:day", "string", "no end", "The day of the last published cohort figures.")
+COHORT_DAY = Family(
+    "leap:cohort:day",
+    "string",
+    "no end",
+    "The day of the last published cohort figures. Everybody is counted for them once the last partition has closed "
+    "the day, so they come a little later than the ratings themselves.",
+)
 CLOSED = Family(
     "leap:closed:<partition>",
     "hash",
