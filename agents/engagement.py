@@ -34,12 +34,10 @@ from streams.settings import Settings
 logger = logging.getLogger(__name__)
 
 
-_CLOSES = 2
-"""Batches that close a day and are in hand at once: one is decided while another is delivered.
-
-Each holds copies of everybody's row and what is said of everybody, about 3 KB a student. When a hundred partitions
-closed their first day, all of them did at once: 5.5 GB for a million students.
-"""
+_LARGE = 1_000
+"""Records of a batch from which on it is a large one; so is every one that closes a day."""
+_AT_ONCE = 4
+"""Large batches that are in hand at once: each holds copies of its students' rows and all that is said of them."""
 
 
 class Owned:
@@ -86,7 +84,7 @@ class Engagement(Handler):
         self._topics = settings.topics
         self._owned: dict[int, asyncio.Task[Owned]] = {}
         self._generation = -1
-        self._closes, self._closing = asyncio.Semaphore(_CLOSES), asyncio.Lock()
+        self._large, self._closing = asyncio.Semaphore(_AT_ONCE), asyncio.Lock()
 
     async def assigned(self, partitions: set[TopicPartition], generation: int) -> bool:
         """Take partitions over.
@@ -131,7 +129,8 @@ class Engagement(Handler):
         owned = await self._owned[number]
         async with owned.lock:
             batch, rejected = self._decode(records)
-            async with self._closes if log.DayClosed in batch.kinds else contextlib.nullcontext():
+            large = len(batch) >= _LARGE or log.DayClosed in batch.kinds
+            async with self._large if large else contextlib.nullcontext():
                 await self._decide(owned, records, batch, rejected)
 
     async def mark(self) -> None:
