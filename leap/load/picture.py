@@ -72,7 +72,9 @@ def draw(series: Series, title: str, path: Path) -> None:
             panel.axvline(second, color="#555555", linestyle=":", linewidth=1.0)
         if panel.get_legend_handles_labels()[1]:
             panel.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
-    for number, (second, what) in enumerate(series.marks):
+    # What happens again and again is named the first time: fifty midnights would hide one another.
+    named = {what: second for second, what in reversed(series.marks)}
+    for number, (what, second) in enumerate(named.items()):
         # In turn at two heights: marks may stand close together.
         panels[0].annotate(
             what,
