@@ -26,9 +26,9 @@ def waited(monkeypatch: pytest.MonkeyPatch) -> Any:
             nonlocal now
             now += 20.0
 
-        monkeypatch.setattr(module, "read_lags", read_lags)
-        monkeypatch.setattr(module.asyncio, "sleep", sleep)
-        monkeypatch.setattr(module.time, "monotonic", lambda: now)
+        monkeypatch.setattr("leap.load.run.read_lags", read_lags)
+        monkeypatch.setattr("leap.load.run.asyncio.sleep", sleep)
+        monkeypatch.setattr("leap.load.run.time.monotonic", lambda: now)
         run = SimpleNamespace(
             installation=SimpleNamespace(settings=None), sampler=SimpleNamespace(under_way=()), more={}, phase="sending"
         )
