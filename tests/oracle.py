@@ -5,6 +5,7 @@ Slow and obviously right.
 It follows the rules as the documentation states them. Tests hold the vectorised core against it.
 """
 
+import math
 from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -67,7 +68,8 @@ class Oracle:
     # -- time and rules
 
     def day_of(self, seconds: float) -> date:
-        return datetime.fromtimestamp(seconds, self.zone).date()
+        # Days begin on whole seconds; it would round a tenth of a microsecond before midnight to the next day.
+        return datetime.fromtimestamp(math.floor(seconds), self.zone).date()
 
     def end_of(self, day: date) -> float:
         following = day + DAY
