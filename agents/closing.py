@@ -4,10 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from agents import alerts
 from agents.draft import Draft
 from schemas.state import Row
-from windows import daily, rating, roster
+from windows import daily, roster
 from windows.sliding import View
 
 MOST_DAYS = 5 * 366
@@ -56,19 +55,13 @@ def close_through(
         daily.advance(rows, draft.rules, draft.window, anchor, day)
         draft.meta.anchor, draft.meta.closed = day, True
         before = rows.copy()
-        settled = rating.settle(rows, table, absences, draft.rules, closed=True, version=version, at=at, official=True)
+        settled = draft.settle(rows, table, absences, version=version, at=at, official=True)
         if not last:
             _restore(rows, before, np.ones(len(rows), bool))
         elif trigger is not None:
             _restore(rows, before, everyone == trigger)
-        spells = alerts.evaluate(
-            rows,
-            table,
-            absences,
-            draft.rules,
-            draft.meta.begun,
-            may_open=last and cause == "clock" and not _held(draft, day),
-        )
+        may_open = last and cause == "clock" and not _held(draft, day)
+        spells = draft.evaluate(rows, table, absences, may_open=may_open)
         touched |= active | (_bytes(rows) != _bytes(before)).any(axis=1)
         rows["version"] = np.where(touched, version, rows["version"])
         if last:

@@ -4,11 +4,11 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from agents import alerts, closing
+from agents import closing
 from agents.draft import Draft
 from schemas import log
 from schemas.activities import CODES
-from windows import attendance, daily, rating
+from windows import attendance, daily
 from windows.daily import OPEN_DAYS
 from windows.sliding import View
 
@@ -170,12 +170,12 @@ def _count(draft: Draft, events: Activities) -> None:
         return
     draft.effects.activities += len(events.g)
     anchor = draft.meta.anchor
-    touched, li = _distinct(events.g, len(draft.g))
+    touched, li = np.unique(events.g, return_inverse=True)
     slot = events.day - (anchor - draft.window + 1)
     open_day = events.day > anchor
     rows, table, absences = draft.some(touched)
     daily.add(rows, li[open_day], slot[open_day], events.activity[open_day], events.count[open_day])
-    settled = rating.settle(rows, table, absences, draft.rules, closed=draft.meta.closed, version=0, at=0.0)
+    settled = draft.settle(rows, table, absences, version=0, at=0.0)
     stepwise = settled.changed.copy()
     stepwise[li[~open_day]] = True
     last = np.zeros(len(touched), np.int64)
@@ -231,23 +231,11 @@ def count_each(draft: Draft, events: Activities, cause: str, instead: int | None
         daily.mark_idle(rows, events.day, anchor)
     elif late:
         daily.mark_active(rows, events.day, anchor)
-    settled = rating.settle(
-        rows,
-        table,
-        absences,
-        draft.rules,
-        closed=draft.meta.closed,
-        version=versions,
-        at=events.recorded_at,
-        official=late and draft.meta.closed,
-    )
+    official = late and draft.meta.closed
+    settled = draft.settle(rows, table, absences, version=versions, at=events.recorded_at, official=official)
     rows["version"] = versions
     rows["recorded_at"] = events.taken_at
-    ended = (
-        alerts.evaluate(rows, table, absences, draft.rules, draft.meta.begun, may_open=False)
-        if late and draft.meta.closed
-        else None
-    )
+    ended = draft.evaluate(rows, table, absences) if official else None
     draft.rows[events.g] = rows
     if old is not None:
         draft.effects.late_beyond += int((~inside).sum())
@@ -276,13 +264,6 @@ def count_each(draft: Draft, events: Activities, cause: str, instead: int | None
     draft.say_ratings(events.g, rows, table, settled, cause=cause)
     if ended is not None:
         draft.say_alerts(events.g, rows, table, settled.view, ended, ending="superseded")
-
-
-def _distinct(index: Any, size: int) -> tuple[Any, Any]:
-    """Return the distinct values of ``index`` (0 to ``size`` - 1), rising, and each element's place among them."""
-    named = np.zeros(size, bool)
-    named[index] = True
-    return np.flatnonzero(named), (np.cumsum(named) - 1)[index]
 
 
 def _repeated(days: Any, keys: Any) -> Any:

@@ -189,6 +189,28 @@ class Draft:
         """Return the version of what a record of the log causes."""
         return make_version(self.meta.epoch, offset)
 
+    def settle(
+        self,
+        rows: Row,
+        table: roster.Table,
+        absences: roster.Absences,
+        *,
+        version: Any,
+        at: Any,
+        official: bool = False,
+    ) -> rating.Settled:
+        """Rate some copied rows anew (:func:`windows.rating.settle`), by our rules."""
+        closed = self.meta.closed
+        return rating.settle(
+            rows, table, absences, self.rules, closed=closed, version=version, at=at, official=official
+        )
+
+    def evaluate(
+        self, rows: Row, table: roster.Table, absences: roster.Absences, *, may_open: bool = False
+    ) -> alerts.Spells:
+        """Open and end the alerts of some copied rows (:func:`agents.alerts.evaluate`), by our rules."""
+        return alerts.evaluate(rows, table, absences, self.rules, self.meta.begun, may_open=may_open)
+
     def reject(self, offset: int, reason: str) -> None:
         """Say that a record cannot be used."""
         self.effects.rejected.append(Rejected(offset, reason))

@@ -4,13 +4,12 @@ from typing import cast
 
 import numpy as np
 
-from agents import alerts
 from agents.draft import Draft
 from agents.items import Item
 from schemas import log
 from schemas.state import blank_rows
 from schemas.students import EntryError, Student
-from windows import rating, roster
+from windows import roster
 
 
 def enrol(draft: Draft, run: slice) -> None:
@@ -58,22 +57,9 @@ def _enrol(draft: Draft, entries: dict[int, tuple[Item, Student | None]]) -> Non
     rows, table, absences = draft.some(chosen)
     version = np.array([draft.version(item.offset) for item, _ in entries.values()], np.int64)
     at = np.array([item.record.recorded_at for item, _ in entries.values()])
-    settled = rating.settle(
-        rows,
-        table,
-        absences,
-        draft.rules,
-        closed=draft.meta.closed,
-        version=version,
-        at=at,
-        official=draft.meta.closed,
-    )
+    settled = draft.settle(rows, table, absences, version=version, at=at, official=draft.meta.closed)
     rows["version"] = version
-    spells = (
-        alerts.evaluate(rows, table, absences, draft.rules, draft.meta.begun, may_open=False)
-        if draft.meta.closed
-        else None
-    )
+    spells = draft.evaluate(rows, table, absences) if draft.meta.closed else None
     draft.rows[chosen] = rows
     draft.touched[chosen] = True
     moved = [_listed_under(left[i]) != _listed_under(entry) for i, (_, entry) in entries.items()]

@@ -80,7 +80,7 @@ def run(role: Role, settings: Settings) -> int:
     if role == "clock":
         return asyncio.run(_until_signal(_clock(settings, policies, health), health))
     if role == "readmodel":
-        return asyncio.run(_until_signal(_read_model(settings, health), health))
+        return asyncio.run(_until_signal(ReadModel(settings, health).run(), health))
     topics = settings.topics
     sources = {
         "roster": [topics.students.name],
@@ -227,10 +227,6 @@ async def _clock(settings: Settings, policies: PolicySet, health: Health) -> Non
     await clock.start()
     health.set_ready(True, "watching")
     await clock.run()
-
-
-async def _read_model(settings: Settings, health: Health) -> None:
-    await ReadModel(settings, health).run()
 
 
 async def _reach_redis(settings: Settings) -> None:

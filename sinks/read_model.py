@@ -28,7 +28,7 @@ from sinks.store import RedisDownError, Store, Written, connect
 from streams import metrics
 from streams.lag import Lag
 from streams.producer import Producer
-from streams.reader import APART, METADATA_AGE_MS, consumer
+from streams.reader import METADATA_AGE_MS, Pace, consumer
 from streams.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -77,7 +77,8 @@ class ReadModel:
         self._lag = Lag("readmodel")
         self._placed: object = None
         """The assignment (aiokafka makes a new one in every rebalance) whose partitions stand where Redis is."""
-        self._looked = self._fetched = -math.inf
+        self._looked = -math.inf
+        self._pace = Pace()
         self._lanes = Lanes(settings.topics.engagement.name)
         self._closed = asyncio.Event()
         """Whether figures may be due."""
@@ -151,8 +152,8 @@ class ReadModel:
 
     async def _fetch(self) -> None:
         """Fetch the next records; if there is something to write already, only those that are here."""
-        if not self._lanes and (early := self._fetched + APART - time.monotonic()) > 0.0:
-            await asyncio.sleep(early)
+        if not self._lanes:
+            await self._pace.wait()
         wanted = [tp for tp in self._positions if not self._lanes.full(tp)]
         if not wanted:
             return
@@ -162,7 +163,7 @@ class ReadModel:
         for tp, records in fetched.items():
             self._lanes.put(tp, records)
         if fetched:
-            self._fetched = time.monotonic()
+            self._pace.brought()
 
     async def _place(self) -> None:
         """Go to where Redis says the assigned partitions are."""

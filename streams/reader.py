@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from typing import Any
@@ -23,7 +24,7 @@ A broker that has just started may not know all of them when partitions are give
 somebody looks again. aiokafka's default is five minutes.
 """
 
-APART = 0.05
+_APART = 0.05
 """Seconds between two fetches that bring something.
 
 A fetch returns as soon as there is anything: a few records at a time, and most of what few cost is the batch. On two
@@ -49,6 +50,23 @@ def consumer(settings: Settings, name: str, **options: Any) -> AIOKafkaConsumer:
         fetch_max_wait_ms=int(settings.fetch_wait * 1000),
         **options,
     )
+
+
+class Pace:
+    """Keeps the fetches of a consumer apart, if they bring something."""
+
+    def __init__(self) -> None:
+        """Begin without having fetched."""
+        self._brought = -math.inf
+
+    async def wait(self) -> None:
+        """Wait until it is time for the next one, for 50 ms at most."""
+        if (early := self._brought + _APART - time.monotonic()) > 0.0:
+            await asyncio.sleep(early)
+
+    def brought(self) -> None:
+        """Say that a fetch has brought something."""
+        self._brought = time.monotonic()
 
 
 async def read_to_end(

@@ -16,7 +16,6 @@ Three more things differ from Faust's own driver, each because of a loss or a st
 
 import asyncio
 import math
-import time
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
@@ -31,7 +30,7 @@ from faust.types import TP
 
 from streams import heartbeats as _heartbeats  # noqa: F401 - makes them end
 from streams import inflation as _inflation  # noqa: F401 - bounds every fetch
-from streams.reader import APART
+from streams.reader import Pace
 from streams.records import Records, joined, of_objects
 
 SCHEME = "leap"
@@ -182,7 +181,7 @@ class Consumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._delivered: defaultdict[TP, deque[int]] = defaultdict(deque)
         self._reached: dict[TP, int] = {}
-        self._fetched = -math.inf
+        self._pace = Pace()
         self._deliver, self.callback = self.callback, self._note_and_deliver
 
     def _new_consumer_thread(self) -> ConsumerThread:
@@ -206,15 +205,14 @@ class Consumer(driver.Consumer):
         return found
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Any]]:  # noqa: ASYNC109
-        if (early := self._fetched + APART - time.monotonic()) > 0.0:
-            await self.sleep(early)
+        await self._pace.wait()
         if self._buffered_partitions:
             timeout = min(timeout, _FULL)
         # Not Faust's own pausing: it resumes all partitions at each rebalance, and one whose buffer has room again.
         wanted = {tp for tp in active_partitions or () if cast("App", self.app).fetched(tp.topic)}
         fetched = await super()._getmany(wanted, timeout)
         if any(fetched.values()):
-            self._fetched = time.monotonic()
+            self._pace.brought()
         return {tp: [RecordBatch(tp, records)] for tp, records in fetched.items() if records}
 
     def verify_event_path(self, now: float, tp: TP) -> None:

@@ -62,8 +62,8 @@ async def test_it_waits_for_records_only_when_there_is_nothing_to_write(monkeypa
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    monkeypatch.setattr("sinks.read_model.asyncio.sleep", sleep)
-    monkeypatch.setattr("sinks.read_model.time.monotonic", lambda: 100.0)
+    monkeypatch.setattr("streams.reader.asyncio.sleep", sleep)
+    monkeypatch.setattr("streams.reader.time.monotonic", lambda: 100.0)
     model = reading({CLOSED: rows(0, *[CLOSE] * 30_000), LIVE: []})
 
     await model._fetch()

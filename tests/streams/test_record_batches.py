@@ -157,8 +157,8 @@ async def test_fetches_that_bring_something_keep_apart(consumer: Any, monkeypatc
         now += seconds
 
     consumer._thread = SimpleNamespace(getmany=getmany)
-    monkeypatch.setattr(consumer, "sleep", sleep)
-    monkeypatch.setattr("streams.record_batches.time.monotonic", lambda: now)
+    monkeypatch.setattr("streams.reader.asyncio.sleep", sleep)
+    monkeypatch.setattr("streams.reader.time.monotonic", lambda: now)
 
     assert (await consumer._getmany({LOG}, 1.0)).keys() == {LOG}
     now += 0.01
