@@ -159,6 +159,21 @@ async def test_figures_of_a_day_are_not_written_over_those_of_a_later_one(store:
         assert plain.hget(KEYS.cohort("cs"), "rated") == (b"60" if also_published else None)
 
 
+async def test_of_two_who_count_the_same_day_one_publishes(store: Store, plain: redis.Redis) -> None:
+    await store.write(department(30, "2026-10-05"))
+    official = store._official
+
+    async def slow(code: str) -> dict[str, int]:
+        counts = await official(code)
+        store._official = official  # type: ignore[method-assign]
+        assert await store.publish() == "2026-10-05"
+        return counts
+
+    store._official = slow  # type: ignore[method-assign,assignment]
+    assert await store.publish() is None
+    assert plain.hget(KEYS.cohort("cs"), "rated") == b"30"
+
+
 async def test_scripts_that_the_server_has_lost_are_loaded_again(store: Store, plain: redis.Redis) -> None:
     await store.write(batch(5))
     plain.script_flush()
