@@ -28,7 +28,7 @@ from sinks.store import RedisDownError, Store, Written, connect
 from streams import metrics
 from streams.lag import Lag
 from streams.producer import Producer
-from streams.reader import METADATA_AGE_MS, Pace, consumer
+from streams.reader import METADATA_AGE_MS, consumer, keep_fetches_apart
 from streams.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -78,7 +78,6 @@ class ReadModel:
         self._placed: object = None
         """The assignment (aiokafka makes a new one in every rebalance) whose partitions stand where Redis is."""
         self._looked = -math.inf
-        self._pace = Pace()
         self._lanes = Lanes(settings.topics.engagement.name)
         self._closed = asyncio.Event()
         """Whether figures may be due."""
@@ -112,6 +111,7 @@ class ReadModel:
         try:
             await self._kafka.start()
             self._kafka._fetcher._prefetch_backoff = _UNTAKEN
+            keep_fetches_apart(self._kafka)
             self._kafka.subscribe(self._reader.topics)
             committing, publishing = asyncio.create_task(self._commit()), asyncio.create_task(self._publish())
             try:
@@ -152,8 +152,6 @@ class ReadModel:
 
     async def _fetch(self) -> None:
         """Fetch the next records; if there is something to write already, only those that are here."""
-        if not self._lanes:
-            await self._pace.wait()
         wanted = [tp for tp in self._positions if not self._lanes.full(tp)]
         if not wanted:
             return
@@ -162,8 +160,6 @@ class ReadModel:
         )
         for tp, records in fetched.items():
             self._lanes.put(tp, records)
-        if fetched:
-            self._pace.brought()
 
     async def _place(self) -> None:
         """Go to where Redis says the assigned partitions are."""

@@ -30,7 +30,7 @@ from faust.types import TP
 
 from streams import heartbeats as _heartbeats  # noqa: F401 - makes them end
 from streams import inflation as _inflation  # noqa: F401 - bounds every fetch
-from streams.reader import Pace
+from streams.reader import keep_fetches_apart
 from streams.records import Records, joined, of_objects
 
 SCHEME = "leap"
@@ -94,6 +94,11 @@ async def seek_to_committed(consumer: Any) -> dict[Any, int | None]:
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread, asking for whole record batches unless the settings cap the records of a fetch."""
+
+    async def on_start(self) -> None:
+        """Called by Faust in the thread."""
+        await super().on_start()
+        keep_fetches_apart(self._consumer)
 
     async def _fetch_records(
         self,
@@ -181,7 +186,6 @@ class Consumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._delivered: defaultdict[TP, deque[int]] = defaultdict(deque)
         self._reached: dict[TP, int] = {}
-        self._pace = Pace()
         self._deliver, self.callback = self.callback, self._note_and_deliver
 
     def _new_consumer_thread(self) -> ConsumerThread:
@@ -205,14 +209,11 @@ class Consumer(driver.Consumer):
         return found
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Any]]:  # noqa: ASYNC109
-        await self._pace.wait()
         if self._buffered_partitions:
             timeout = min(timeout, _FULL)
         # Not Faust's own pausing: it resumes all partitions at each rebalance, and one whose buffer has room again.
         wanted = {tp for tp in active_partitions or () if cast("App", self.app).fetched(tp.topic)}
         fetched = await super()._getmany(wanted, timeout)
-        if any(fetched.values()):
-            self._pace.brought()
         return {tp: [RecordBatch(tp, records)] for tp, records in fetched.items() if records}
 
     def verify_event_path(self, now: float, tp: TP) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from faust.types import TP
@@ -142,30 +143,18 @@ async def test_nobody_sleeps_because_buffers_are_full(consumer: Any, monkeypatch
     assert waited[3:] == [1.0]
 
 
-async def test_fetches_that_bring_something_keep_apart(consumer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next one waits for more to come; one that brought nothing is followed at once, as is any after a pause."""
-    now = 100.0
-    slept: list[float] = []
-    brings: list[Any] = [[SimpleNamespace(offset=1, timestamp=0, timestamp_type=0, key=None, value=None)], [], []]
+async def test_the_fetches_of_fausts_thread_are_kept_apart(consumer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = []
+    started = SimpleNamespace(start=AsyncMock())
+    thread = consumer._new_consumer_thread()
+    monkeypatch.setattr(thread, "_create_consumer", lambda loop: started)
+    monkeypatch.setattr(ConsumerThread, "thread_loop", None, raising=False)
+    monkeypatch.setattr("streams.record_batches.keep_fetches_apart", kept.append)
 
-    async def getmany(_: set[TP], timeout: float) -> dict[TP, list[Any]]:  # noqa: ASYNC109 - Faust names it so
-        return {LOG: brings.pop(0)}
+    await thread.on_start()
 
-    async def sleep(seconds: float) -> None:
-        nonlocal now
-        slept.append(seconds)
-        now += seconds
-
-    consumer._thread = SimpleNamespace(getmany=getmany)
-    monkeypatch.setattr("streams.reader.asyncio.sleep", sleep)
-    monkeypatch.setattr("streams.reader.time.monotonic", lambda: now)
-
-    assert (await consumer._getmany({LOG}, 1.0)).keys() == {LOG}
-    now += 0.01
-    assert await consumer._getmany({LOG}, 1.0) == {}
-    assert slept == [pytest.approx(0.04)]
-    await consumer._getmany({LOG}, 1.0)
-    assert len(slept) == 1
+    assert kept == [started]
+    started.start.assert_awaited_once()
 
 
 # -- topics that are held ---------------------------------------------------------------------------------------------
