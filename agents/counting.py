@@ -31,8 +31,14 @@ class Activities(NamedTuple):
     behind: Any
 
     def only(self, chosen: Any) -> "Activities":
-        """Return some of them."""
+        """Return some of them; ``chosen`` says of each whether it is one."""
+        if chosen.all():
+            return self
         return Activities(*(column[chosen] for column in self))
+
+    def part(self, start: int, stop: int) -> "Activities":
+        """Return those from ``start`` to before ``stop``."""
+        return Activities(*(column[start:stop] for column in self))
 
 
 def count(draft: Draft, run: slice) -> None:
@@ -79,7 +85,7 @@ def _in_order(draft: Draft, events: Activities) -> None:
     while start < n:
         beyond = np.flatnonzero(events.day[start:] > draft.meta.anchor + OPEN_DAYS)
         stop = start + int(beyond[0]) if len(beyond) else n
-        _count(draft, events.only(slice(start, stop)))
+        _count(draft, events.part(start, stop))
         if stop < n and events.day[stop] - OPEN_DAYS - draft.meta.anchor > closing.MOST_DAYS:
             draft.reject(int(events.offset[stop]), closing.TOO_FAR.format("at"))
             start = stop + 1
@@ -96,7 +102,7 @@ def _in_order(draft: Draft, events: Activities) -> None:
         start = stop
         if stop < n:
             # The activity that made the days close is counted at least on its own, so that this loop ends.
-            _count(draft, events.only(slice(stop, stop + 1)))
+            _count(draft, events.part(stop, stop + 1))
             start = stop + 1
 
 

@@ -15,6 +15,7 @@ Keys of a partition:
 A row is written as of ``anchor``, the last closed day then; whoever loads it later moves it on to today's anchor.
 """
 
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -102,6 +103,7 @@ def _is_day(day: int) -> bool:
     return FIRST_DAY - 1 <= day <= LAST_DAY
 
 
+@cache
 def row_dtype(window: int, longest: int) -> np.dtype[np.void]:
     """Return the struct of a row for a window of ``window`` days and a longest one (part-time) of ``longest``.
 

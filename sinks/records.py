@@ -150,12 +150,16 @@ _decode_codes = decoder(_Codes)
 _DAY_TYPE = TYPES["day"].encode()
 
 
+Fetched = Iterable[tuple[TopicPartition, Sequence[Any]]]
+"""Records by partition."""
+
+
 class Reader:
     """Reads records into batches."""
 
     def __init__(self, topics: Topics) -> None:
         """Name the topics."""
-        self._read: dict[str, Callable[[TopicPartition, Sequence[Any], Batch], None]] = {
+        self._read: dict[str, Callable[[Fetched, Batch], None]] = {
             topics.engagement.name: _read_state,
             topics.days.name: _each(_read_day),
             topics.ratings.name: _each(_read_rating),
@@ -167,21 +171,24 @@ class Reader:
         """The topics to read."""
         return list(self._read)
 
-    def read(self, fetched: Iterable[tuple[TopicPartition, Sequence[Any]]]) -> Batch:
-        """Read records (in log order). What cannot be read is among the letters.
+    def read(self, fetched: Fetched) -> Batch:
+        """Read records (each partition's in log order). What cannot be read is among the letters.
 
         Raises:
             CodecError: a state record that this release does not know.
         """
         batch = Batch()
+        by_topic: dict[str, list[tuple[TopicPartition, Sequence[Any]]]] = {}
         for tp, records in fetched:
-            self._read[tp.topic](tp, records, batch)
+            by_topic.setdefault(tp.topic, []).append((tp, records))
+        for topic, some in by_topic.items():
+            self._read[topic](some, batch)
         return batch
 
 
-def _each(read: Callable[[Any, TopicPartition, Batch], None]) -> Callable[[TopicPartition, Sequence[Any], Batch], None]:
-    def read_all(tp: TopicPartition, records: Sequence[Any], batch: Batch) -> None:
-        for record in records:
+def _each(read: Callable[[Any, TopicPartition, Batch], None]) -> Callable[[Fetched, Batch], None]:
+    def read_all(fetched: Fetched, batch: Batch) -> None:
+        for tp, record in ((tp, record) for tp, records in fetched for record in records):
             try:
                 read(record, tp, batch)
             except ValueError as error:
@@ -276,13 +283,15 @@ def _read_rating(record: Any, tp: TopicPartition, batch: Batch) -> None:
     )
 
 
-def _read_state(tp: TopicPartition, records: Sequence[Any], batch: Batch) -> None:
+def _read_state(fetched: Fetched, batch: Batch) -> None:
     """Rows and roster entries of students, and the partition's own row; once-keys and markers say nothing to us.
 
     Nor does the tombstone of a roster entry: the student's row says that it was removed, and then its own tombstone.
+
+    Rows of all partitions are decoded together: of a hundred partitions each may have one.
     """
-    newest: dict[bytes, tuple[int, bytes | None]] = {}
-    for record in records:
+    newest: dict[bytes, tuple[int, bytes | None, int]] = {}
+    for tp, record in ((tp, record) for tp, records in fetched for record in records):
         key, value = record.key, record.value
         if not key:
             batch.letters.append(_letter(record, tp, CodecError()))
@@ -295,21 +304,21 @@ def _read_state(tp: TopicPartition, records: Sequence[Any], batch: Batch) -> Non
                 batch.letters.append(_letter(record, tp, error))
                 continue
             if key not in newest or new >= newest[key][0]:
-                newest[key] = new, value
+                newest[key] = new, value, tp.partition
         elif value is not None:
             try:
                 _read_own(tp.partition, key, value, batch)
             except ValueError as error:
                 batch.letters.append(_letter(record, tp, error))
-    groups: dict[bytes, list[bytes]] = {}
-    for key, (new, value) in newest.items():
+    groups: dict[bytes, list[tuple[str, bytes, int]]] = {}
+    for key, (new, value, partition) in newest.items():
+        student = key.decode()
         if value is None:
-            student = key.decode()
             _keep_newer(batch.standings, student, Standing("removed", student, new))
         else:
-            groups.setdefault(value[2:4], []).append(key)
-    for prefix, keys in groups.items():
-        _read_rows(tp.partition, prefix, keys, [newest[key][1] or b"" for key in keys], batch)
+            groups.setdefault(value[2:4], []).append((student, value, partition))
+    for prefix, found in groups.items():
+        _read_rows(prefix, found, batch)
 
 
 def _read_own(partition: int, key: bytes, value: bytes, batch: Batch) -> None:
@@ -328,18 +337,19 @@ def _read_own(partition: int, key: bytes, value: bytes, batch: Batch) -> None:
         _keep_newer(batch.rosters, student, Roster(student, version_of(key, value, ()), fields))
 
 
-def _read_rows(partition: int, prefix: bytes, keys: list[bytes], values: list[bytes], batch: Batch) -> None:
+def _read_rows(prefix: bytes, found: list[tuple[str, bytes, int]], batch: Batch) -> None:
+    students, values, partitions = zip(*found, strict=True)
     if len(prefix) < 2 or prefix[1] < prefix[0]:
         msg = f"state record of {len(values[0])} bytes that names windows {prefix.hex() or 'none'}"
         raise CodecError(msg)
     window, longest = prefix
-    rows = decode_rows(values, window, longest)
-    for standing in standings([key.decode() for key in keys], rows, window, partition):
+    rows = decode_rows(list(values), window, longest)
+    for standing in standings(students, rows, window, partitions):
         _keep_newer(batch.standings, standing.student, standing)
 
 
-def standings(students: Sequence[str], rows: Row, window: int, partition: int) -> list[Standing]:
-    """Return the views of students, given their rows (all of one window)."""
+def standings(students: Sequence[str], rows: Row, window: int, partitions: Sequence[int]) -> list[Standing]:
+    """Return the views of students, given their rows (all of one window) and each one's partition."""
     days = _days(rows, window)
     since, fresh = _instants(rows["since_at"]), _instants(rows["recorded_at"])
     alerted = np.any(rows["spells"] != NEVER, axis=1).tolist()
@@ -363,7 +373,7 @@ def standings(students: Sequence[str], rows: Row, window: int, partition: int) -
             "since", since[i],
             "closed_day", _iso_day(column["anchor"][i]),
             "closed_rating", BANDS[closed] if closed >= 0 else NOT_RATED,
-            "partition", str(partition),
+            "partition", str(partitions[i]),
             "enrolled", str(max(column["enrolled"][i], 0)),
             "doc", orjson.dumps(doc).decode(),
         )  # fmt: skip

@@ -53,6 +53,7 @@ class Rules:
         self.policies = policies
         self._first = number_of(policies.policies[0].policy.effective_from)
         self._days: dict[int, tuple[Floats, Floats]] = {}
+        self._weights: dict[range, tuple[Floats, Floats]] = {}
         self._span = number_of(date(2100, 1, 1))
         teaching = np.ones(self._span, np.int32)
         for policy in policies.policies:
@@ -69,8 +70,11 @@ class Rules:
 
     def weights(self, days: range) -> tuple[Floats, Floats]:
         """Return shares and targets, each (days, 11): shares sum to 100 a day."""
-        pairs = [self._day(day) for day in days]
-        return np.stack([shares for shares, _ in pairs]), np.stack([targets for _, targets in pairs])
+        known = self._weights.get(days)
+        if known is None:
+            shares, targets = zip(*(self._day(day) for day in days), strict=True)
+            known = self._weights[days] = np.stack(shares), np.stack(targets)
+        return known
 
     def lowest(self, day: int) -> Floats:
         """Return the bands' lowest scores of a day's policy, rising: low, partial, good, high."""

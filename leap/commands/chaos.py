@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import secrets
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -65,13 +64,8 @@ def chaos(
         raise CommandError("leap chaos needs Java, and Maven to get Apache Kafka", UNREACHABLE)
     chosen = secrets.randbelow(10_000) if seed is None else seed
     err.print(f"seed {chosen}: leap chaos --faults {faults} --seed {chosen} repeats this")
-    place = Path(tempfile.mkdtemp(prefix="leap-chaos-"))
-    with _checkout(beside, place) as other:
+    with _scratch() as place, _checkout(beside, place) as other:
         outcome = asyncio.run(run.chaos(place, faults, chosen, say=_say, only=only, jobs=jobs, beside=other))
-    if outcome.right:
-        shutil.rmtree(place)
-    else:
-        err.print(f"what the processes of that run wrote is kept in {place}")
     if json:
         print_json(outcome.as_json())
     else:
@@ -79,6 +73,19 @@ def chaos(
             shown = "\n  ".join(["", *(f"{k}: {v}" for k, v in value.items())]) if isinstance(value, dict) else value
             out.print(f"{name.replace('_', ' ')}: {shown}")
     return OK if outcome.right else CHECK_FAILED
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """Yield a directory; what is in it afterwards (of a run that was not right, or did not end) is kept and named."""
+    place = Path(tempfile.mkdtemp(prefix="leap-chaos-"))
+    try:
+        yield place
+    finally:
+        if any(place.iterdir()):
+            err.print(f"what the processes of that run wrote is kept in {place}")
+        else:
+            place.rmdir()
 
 
 @contextlib.contextmanager

@@ -94,6 +94,27 @@ def test_a_rated_row_becomes_a_view() -> None:
     assert (batch.standings["s1"].taken_at, batch.standings["s1"].enrolled) == (1_790_000_000, 7)
 
 
+def test_rows_of_several_partitions_keep_their_partition_and_their_own_fields() -> None:
+    """They are decoded together, and what cannot be read is told with its partition."""
+    messages = {
+        4: [state(b"s1", row(rating=0, score=1.0)), state(b"s2", row(rating=1, score=2.0))],
+        9: [state(b"s3", row(rating=2, score=3.0)), state(b"\xff", row())],
+    }
+
+    batch = Reader(TOPICS).read(
+        (TopicPartition(TOPICS.engagement.name, n), [record(i, *message, 1000) for i, message in enumerate(some)])
+        for n, some in messages.items()
+    )
+
+    shown = {student: view(batch, student) for student in batch.standings}
+    assert {student: (view["partition"], view["score"]) for student, view in shown.items()} == {
+        "s1": ("4", "1.0"),
+        "s2": ("4", "2.0"),
+        "s3": ("9", "3.0"),
+    }
+    assert [(letter.partition, letter.offset) for letter in batch.letters] == [(9, 1)]
+
+
 def test_a_row_that_is_not_rated_says_why() -> None:
     batch = read(TOPICS.engagement.name, state(b"s1", row(reason=REASONS.index("placement"))))
 

@@ -144,7 +144,7 @@ async def test_nobody_sleeps_because_buffers_are_full(consumer: Any, monkeypatch
 
 
 async def test_the_fetches_of_fausts_thread_are_kept_apart(consumer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = []
+    kept: list[Any] = []
     started = SimpleNamespace(start=AsyncMock())
     thread = consumer._new_consumer_thread()
     monkeypatch.setattr(thread, "_create_consumer", lambda loop: started)
