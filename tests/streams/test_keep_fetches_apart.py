@@ -13,17 +13,18 @@ TURNS = 10
 
 
 class Fetcher:
-    """aiokafka's fetcher, as far as it asks a node; ``brings``: what comes of each request."""
+    """aiokafka's fetcher, as far as it asks a node for 16 partitions; ``brings``: what comes of each request."""
 
     def __init__(self, *brings: bool) -> None:
         self.asked: list[str] = []
         self._brings = list(brings)
 
-    async def _proc_fetch_request(self, _assignment: Any, _node: int, request: str) -> bool:
-        self.asked.append(request)
+    async def _proc_fetch_request(self, _assignment: Any, _node: int, request: Any) -> bool:
+        self.asked.append(request.name)
         return self._brings.pop(0)
 
-    def ask(self, request: str) -> "asyncio.Task[bool]":
+    def ask(self, name: str, partitions: int = 16) -> "asyncio.Task[bool]":
+        request = SimpleNamespace(name=name, topics=[("rows", [0] * 4), ("others", [0] * (partitions - 4))])
         return asyncio.create_task(self._proc_fetch_request(None, 1, request))
 
 
@@ -49,6 +50,22 @@ async def test_a_request_waits_after_one_that_brought_something() -> None:
 
     assert fetcher.asked == ["first"]
     second.cancel()
+
+
+async def test_the_more_partitions_are_asked_for_the_longer_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(reader, "_APART", 0.02)
+    monkeypatch.setattr("streams.reader.asyncio.sleep", sleep)
+    monkeypatch.setattr("streams.reader.time.monotonic", lambda: 100.0)
+    fetcher = await apart(True, True, True)
+    for partitions in (16, 16, 400):
+        assert await fetcher.ask("some", partitions)
+
+    assert slept == [pytest.approx(0.0216), pytest.approx(0.06)]
 
 
 async def test_a_request_goes_at_once_after_one_that_brought_nothing() -> None:
