@@ -289,6 +289,8 @@ async def _disk_full(run: Any, chance: random.Random) -> None:
     await asyncio.to_thread(_fill, filler)
     await asyncio.sleep(chance.uniform(1.0, 4.0))
     filler.unlink()
+    # It may be about to end: taken for a running one it would end afterwards, and nobody would start it again.
+    await asyncio.to_thread(run.servers.kafka.kill)
     await asyncio.to_thread(run.servers.kafka.start)
     await asyncio.to_thread(run.servers.redis.start)
 
