@@ -186,9 +186,13 @@ class Reader:
         return batch
 
 
+def _singly(fetched: Fetched) -> Iterable[tuple[TopicPartition, Any]]:
+    return ((tp, record) for tp, records in fetched for record in records)
+
+
 def _each(read: Callable[[Any, TopicPartition, Batch], None]) -> Callable[[Fetched, Batch], None]:
     def read_all(fetched: Fetched, batch: Batch) -> None:
-        for tp, record in ((tp, record) for tp, records in fetched for record in records):
+        for tp, record in _singly(fetched):
             try:
                 read(record, tp, batch)
             except ValueError as error:
@@ -291,7 +295,7 @@ def _read_state(fetched: Fetched, batch: Batch) -> None:
     Rows of all partitions are decoded together: of a hundred partitions each may have one.
     """
     newest: dict[bytes, tuple[int, bytes | None, int]] = {}
-    for tp, record in ((tp, record) for tp, records in fetched for record in records):
+    for tp, record in _singly(fetched):
         key, value = record.key, record.value
         if not key:
             batch.letters.append(_letter(record, tp, CodecError()))

@@ -2,7 +2,7 @@
 
 import logging
 
-from leap.logs import Repeats
+from leap.logs import Repeats, set_up
 
 
 def _line(name: str, at: float, message: str = "node %s is away", *args: object) -> logging.LogRecord:
@@ -38,3 +38,14 @@ def test_our_own_lines_are_all_written() -> None:
     repeats = Repeats()
 
     assert all(repeats.filter(_line("streams.intake", 0.0)) for _ in range(3))
+
+
+def test_what_is_set_up_leaves_repeats_out() -> None:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        set_up("WARNING")
+        assert [type(left_out) for handler in root.handlers for left_out in handler.filters] == [Repeats]
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)

@@ -2,7 +2,9 @@
 
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
+import pytest
 from aiokafka import TopicPartition
 from redis.asyncio import Redis
 
@@ -52,6 +54,25 @@ def reading(held: dict[TopicPartition, list[Any]]) -> ReadModel:
     model._positions = dict.fromkeys(held, "1:0")
     model._kafka = Fetched(held)
     return model
+
+
+class KeptError(Exception):
+    """Its fetches were to be kept apart."""
+
+
+async def test_its_fetches_are_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    kafka = SimpleNamespace(start=AsyncMock(), stop=AsyncMock(), _fetcher=SimpleNamespace())
+
+    def keep(given: Any) -> None:
+        assert given is kafka
+        kafka.start.assert_awaited_once()
+        raise KeptError
+
+    monkeypatch.setattr("sinks.read_model.consumer", lambda *_, **__: kafka)
+    monkeypatch.setattr("sinks.read_model.connect", lambda *_: SimpleNamespace(aclose=AsyncMock()))
+    monkeypatch.setattr("sinks.read_model.keep_fetches_apart", keep)
+    with pytest.raises(KeptError):
+        await ReadModel(Settings(_env_file=None), Health("readmodel", 60.0)).run()  # type: ignore[call-arg]
 
 
 async def test_it_waits_for_records_only_when_there_is_nothing_to_write() -> None:
