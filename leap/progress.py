@@ -17,7 +17,7 @@ from schemas.redis_keys import Keys
 from schemas.state import KEY_PARTITION, decode_partition
 from schemas.unmatched import UnmatchedError
 from streams.admin import Offsets, members
-from streams.reader import consumer, read_to_end
+from streams.reader import connected, read_to_end
 from streams.settings import Role, Settings
 from streams.source_states import read_states
 from windows.civil import date_of
@@ -140,14 +140,10 @@ def _offset(position: str, epoch: int, start: int) -> int:
 
 async def read_status(settings: Settings, offsets: Offsets, redis: "Redis") -> Status:
     """Look at everything once."""
-    kafka = consumer(settings, "status")
-    await kafka.start()
-    try:
+    async with connected(settings, "status") as kafka:
         sources = {name: await _source(kafka, offsets, topic.name) for name, topic in settings.topics.sources.items()}
         waiting = await _waiting(kafka, offsets, settings)
         closed = await _closed(kafka, offsets, settings, redis)
-    finally:
-        await kafka.stop()
     lag = await read_lags(settings, offsets, redis)
     return Status(lag, await _readers(settings, lag), sources, await _paused(settings), waiting, closed)
 

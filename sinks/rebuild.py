@@ -8,13 +8,13 @@ from datetime import date, timedelta
 from itertools import islice
 from typing import Any, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from redis.asyncio import Redis
 
 from schemas.redis_keys import ALERT_DAYS, DAYS_KEPT
 from sinks.records import Batch, Reader, Standing
 from sinks.store import Store
-from streams.reader import consumer, read_to_end
+from streams.reader import connected, read_to_end
 from streams.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -123,9 +123,7 @@ async def parity(settings: Settings, redis: "Redis", told: Told) -> Report:
 async def _batches(settings: Settings, told: Told) -> AsyncIterator[tuple[Batch, int]]:
     """Read the topics to the ends they have now; yields batches, and how many records each is made of."""
     reader = Reader(settings.topics)
-    kafka: AIOKafkaConsumer = consumer(settings, "rebuild")
-    await kafka.start()
-    try:
+    async with connected(settings, "rebuild") as kafka:
         for topic in reader.topics:
             partitions = [TopicPartition(topic, n) for n in range(settings.partitions)]
             starts, ends = await kafka.beginning_offsets(partitions), await kafka.end_offsets(partitions)
@@ -137,8 +135,6 @@ async def _batches(settings: Settings, told: Told) -> AsyncIterator[tuple[Batch,
                     read += len(some)
                     told(topic, read, total)
             told(topic, total, total)
-    finally:
-        await kafka.stop()
 
 
 async def _sweep(store: Store, known: set[str], highest: Mapping[int, int]) -> int:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaConnectionError, for_code
 
 from schemas.topics import Topic
 from streams import connection
-from streams.reader import consumer
+from streams.reader import connected, consumer
 from streams.settings import Settings
 
 _TOPIC_EXISTS = 36
@@ -178,6 +178,7 @@ class Offsets:
         self._name = name
         self._kafka: AIOKafkaConsumer = consumer(settings, name)
         self._groups: dict[str, AIOKafkaConsumer] = {}
+        self._opened = AsyncExitStack()
         self._asking = asyncio.Lock()
 
     async def start(self) -> None:
@@ -186,8 +187,8 @@ class Offsets:
 
     async def stop(self) -> None:
         """Disconnect."""
-        for kafka in (self._kafka, *self._groups.values()):
-            await kafka.stop()
+        await self._kafka.stop()
+        await self._opened.aclose()
 
     async def partitions(self, topics: Iterable[str]) -> list[TopicPartition]:
         """Return every partition of some topics."""
@@ -246,13 +247,13 @@ class Offsets:
 
         Asked as a member would that never joins: the admin API's way makes the embedded broker close the connection.
         """
-        kafka = self._groups.get(group)
-        if kafka is None:
-            kafka = consumer(self._settings, self._name, group_id=group)
-            await kafka.start()
-            self._groups[group] = kafka
         wanted = list(partitions)
-        kafka.assign(wanted)
-        kafka.pause(*wanted)  # or it would begin to fetch, which nobody reads and not everybody who asks may
-        offsets = {tp: await kafka.committed(tp) for tp in wanted}
+        async with self._asking:  # or who asks at the same time opens another, and takes the assignment away
+            kafka = self._groups.get(group)
+            if kafka is None:
+                opening = connected(self._settings, self._name, group_id=group)
+                kafka = self._groups[group] = await self._opened.enter_async_context(opening)
+            kafka.assign(wanted)
+            kafka.pause(*wanted)  # or it would begin to fetch, which nobody reads and not everybody who asks may
+            offsets = {tp: await kafka.committed(tp) for tp in wanted}
         return {tp: offset for tp, offset in offsets.items() if offset is not None}

@@ -20,7 +20,7 @@ from schemas.policy import PolicySet
 from streams import metrics
 from streams.admin import Offsets
 from streams.producer import Producer, delivered
-from streams.reader import consumer, read_to_end
+from streams.reader import connected, read_to_end
 from streams.settings import Role, Settings
 from windows.civil import CivilDays, date_of, number_of
 
@@ -50,14 +50,10 @@ class Clock:
     async def start(self) -> None:
         """Read what was closed before. A partition never closed begins with today."""
         self._closed = dict.fromkeys(range(self._settings.partitions), self._yesterday())
-        kafka = consumer(self._settings, "clock")
-        await kafka.start()
-        try:
+        async with connected(self._settings, "clock") as kafka:
             async for _, records in read_to_end(kafka, [TopicPartition(self._topics.clock.name, 0)]):
                 for record in records:
                     self.recall(record)
-        finally:
-            await kafka.stop()
 
     def recall(self, record: Any) -> None:
         """Take one record of ``leap.clock``.

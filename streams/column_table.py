@@ -19,7 +19,7 @@ from schemas.cloudevents import VERSION, find
 from schemas.state import FIRST_STUDENT_BYTE, KEY_MARKER, KEY_PARTITION, KEY_ROSTER, CodecError, decode_partition
 from schemas.version import MAX_VERSION, version
 from streams.producer import Message, Producer
-from streams.reader import consumer, read_to_end
+from streams.reader import connected, read_to_end
 from streams.settings import Settings
 
 
@@ -114,16 +114,12 @@ class Changelog:
             aiokafka.errors.KafkaError: it cannot be read at all.
         """
         latest = Latest()
-        reader = consumer(self._settings, "recovery")
         tp = TopicPartition(self._topic, self._partition)
-        await reader.start()
-        try:
+        async with connected(self._settings, "recovery") as reader:
             async for _, records in read_to_end(reader, [tp]):
                 for record in records:
                     latest.add(record)
             self._end = await reader.position(tp)
-        finally:
-            await reader.stop()
         return latest
 
     async def write(self, messages: Sequence[Message]) -> None:

@@ -1,10 +1,11 @@
 """Reads partitions from an offset to the end they had when asked: recovery, the roster at intake, rebuild, parity."""
 
 import asyncio
+import contextlib
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -58,6 +59,22 @@ def consumer(settings: Settings, name: str, **options: Any) -> AIOKafkaConsumer:
         fetch_max_wait_ms=int(settings.fetch_wait * 1000),
         **options,
     )
+
+
+@contextlib.asynccontextmanager
+async def connected(settings: Settings, name: str, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
+    """Give a started consumer (as `consumer` makes it), and stop it in the end, even if it never came to start.
+
+    Raises:
+        aiokafka.errors.KafkaError: the broker cannot be reached, or refuses us.
+    """
+    kafka = consumer(settings, name, **options)
+    try:
+        await kafka.start()
+        await asyncio.sleep(0)  # its tasks must have begun: aiokafka raises the cancellation of one that has not
+        yield kafka
+    finally:
+        await kafka.stop()
 
 
 def keep_fetches_apart(kafka: AIOKafkaConsumer) -> None:

@@ -19,7 +19,7 @@ from streams import metrics
 from streams.breaker import Breaker
 from streams.holds import Holds
 from streams.producer import Producer
-from streams.reader import consumer, follow, read_to_end
+from streams.reader import connected, consumer, follow, read_to_end
 from streams.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -193,18 +193,14 @@ async def say(producer: Producer, settings: Settings, source: str, state: Source
 
 async def read_states(settings: Settings) -> dict[str, Known]:
     """Return what stands on the topic now, by source."""
-    kafka = consumer(settings, "source-states")
-    await kafka.start()
     found: dict[str, Known] = {}
-    try:
+    async with connected(settings, "source-states") as kafka:
         async for records in _all(kafka, settings):
             for source, known, _ in _read(records):
                 if known is None:
                     found.pop(source, None)
                 else:
                     found[source] = known
-    finally:
-        await kafka.stop()
     return found
 
 

@@ -27,7 +27,7 @@ from schemas.dead_letters import Origin
 from sinks import replay as sink
 from sinks.replay import Found, Letter, Wanted
 from streams.connection import reason as why
-from streams.reader import StalledError, consumer
+from streams.reader import StalledError, connected
 from streams.settings import Settings
 
 _NOWHERE = Where()
@@ -282,18 +282,14 @@ async def _reader(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
     """Give a consumer; what may happen to it becomes a message for the user."""
     for topic in (settings.topics.dead_letters, settings.topics.students):
         await reach_kafka(settings, only=topic)
-    kafka = consumer(settings, "dead-letters")
     try:
-        await kafka.start()
-        await asyncio.sleep(0)  # its tasks must have begun: aiokafka raises the cancellation of one that has not
-        yield kafka
+        async with connected(settings, "dead-letters") as kafka:
+            yield kafka
     except StalledError as error:
         raise CommandError(f"Kafka at {settings.kafka}: {error}", UNREACHABLE) from error
     except KafkaError as error:
         msg = f"Kafka at {settings.kafka}: {why(error)}; may this user read dead letters (leap acls check)?"
         raise CommandError(msg, CONFIG) from error
-    finally:
-        await kafka.stop()
 
 
 def _told(shown: Progress, what: str) -> sink.Told:

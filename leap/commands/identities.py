@@ -22,7 +22,7 @@ from schemas.identities import IdentityError
 from streams.admin import Offsets
 from streams.identities import hold
 from streams.producer import Message, Producer
-from streams.reader import consumer, read_to_end
+from streams.reader import connected, read_to_end
 from streams.settings import Settings
 from streams.sources.registry import keyed
 
@@ -81,23 +81,22 @@ async def run(action: Action, file: Path, settings: Settings) -> Report:
 
 async def _read_standing(settings: Settings, claims: Claims, shown: Progress) -> None:
     """Read the claims that stand. What is no claim intake has told already."""
-    kafka, offsets = consumer(settings, "identities-standing"), Offsets(settings, "identities-standing")
-    await kafka.start()
-    await offsets.start()
-    try:
-        partitions = await offsets.partitions([settings.topics.identities.name])
-        starts, ends = await offsets.starts(partitions), await offsets.ends(partitions)
-        task = shown.add_task("what stands", total=sum(ends[tp] - starts[tp] for tp in partitions))
-        async for _, records in read_to_end(kafka, partitions):
-            for record in records:
-                try:
-                    hold(claims.table, *schema.read(record.key, record.value))
-                except IdentityError:
-                    continue
-            shown.advance(task, len(records))
-    finally:
-        await kafka.stop()
-        await offsets.stop()
+    offsets = Offsets(settings, "identities-standing")
+    async with connected(settings, "identities-standing") as kafka:
+        try:
+            await offsets.start()
+            partitions = await offsets.partitions([settings.topics.identities.name])
+            starts, ends = await offsets.starts(partitions), await offsets.ends(partitions)
+            task = shown.add_task("what stands", total=sum(ends[tp] - starts[tp] for tp in partitions))
+            async for _, records in read_to_end(kafka, partitions):
+                for record in records:
+                    try:
+                        hold(claims.table, *schema.read(record.key, record.value))
+                    except IdentityError:
+                        continue
+                shown.advance(task, len(records))
+        finally:
+            await offsets.stop()
 
 
 async def _send(

@@ -12,10 +12,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.topics import LARGEST_SOURCE_BYTES
+from streams import reader
 from streams.admin import Offsets, TopicsError, check_topics, create_topics, members
 from streams.embedded import DEVIATIONS
 from streams.producer import DeliveryError, Message, Producer
-from streams.reader import consumer, read_to_end
+from streams.reader import connected, consumer, read_to_end
 from streams.record_batches import seek_to_committed
 from streams.settings import Settings
 from tests.conftest import Broker
@@ -39,12 +40,8 @@ async def offsets(settings: Settings) -> AsyncIterator[Offsets]:
 
 async def read(settings: Settings, topic: str, partition: int = 0) -> list[Any]:
     """Return a partition's records, as every reader of ours gets them."""
-    kafka = consumer(settings, "contract")
-    await kafka.start()
-    try:
+    async with connected(settings, "contract") as kafka:
         return [r async for _, records in read_to_end(kafka, [TopicPartition(topic, partition)]) for r in records]
-    finally:
-        await kafka.stop()
 
 
 def values(n: int) -> list[Message]:
@@ -194,12 +191,8 @@ async def test_the_broker_names_the_end_itself(settings: Settings, producer: Pro
     await create_topics(settings)
     tp = TopicPartition(settings.topics.days.name, 0)
     await producer.deliver(tp.topic, 0, values(300))
-    kafka = consumer(settings, "ends")
-    await kafka.start()
-    try:
+    async with connected(settings, "ends") as kafka:
         assert await kafka.end_offsets([tp]) == {tp: 300}
-    finally:
-        await kafka.stop()
 
 
 async def test_offsets_are_found_by_time(settings: Settings, producer: Producer) -> None:
@@ -227,13 +220,9 @@ async def test_whoever_asks_by_time_never_waits_for_less(settings: Settings, pro
 @asynccontextmanager
 async def member(settings: Settings, group: Any, tp: TopicPartition) -> AsyncIterator[AIOKafkaConsumer]:
     """Give a consumer of a group that has a partition."""
-    kafka = consumer(settings, "member", group_id=settings.group(group))
-    await kafka.start()
-    try:
+    async with connected(settings, "member", group_id=settings.group(group)) as kafka:
         kafka.assign([tp])
         yield kafka
-    finally:
-        await kafka.stop()
 
 
 async def test_what_a_group_has_committed_is_seen_from_outside(settings: Settings, producer: Producer) -> None:
@@ -248,15 +237,50 @@ async def test_what_a_group_has_committed_is_seen_from_outside(settings: Setting
             assert await known.committed(settings.group("roster"), both) == {}
 
 
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[AIOKafkaConsumer]:
+    """Return the consumers that are connected from here on."""
+    found: list[AIOKafkaConsumer] = []
+
+    def opening(*args: Any, **options: Any) -> AIOKafkaConsumer:
+        found.append(consumer(*args, **options))
+        return found[-1]
+
+    monkeypatch.setattr(reader, "consumer", opening)
+    return found
+
+
+async def test_who_ask_at_once_what_is_committed_share_a_connection(
+    settings: Settings, opened: list[AIOKafkaConsumer]
+) -> None:
+    """As two clocks of one process do: of two consumers, one would be forgotten and never stopped."""
+    await create_topics(settings)
+    group = settings.group("readmodel")
+    async with offsets(settings) as known:
+        partitions = await known.partitions([settings.topics.days.name])
+        asked = known.committed(group, partitions), known.committed(group, partitions[:1])
+        assert list(await asyncio.gather(*asked)) == [{}, {}]
+    assert [kafka._closed for kafka in opened] == [True]
+
+
+async def test_who_stops_asking_leaves_no_connection_behind(settings: Settings, opened: list[AIOKafkaConsumer]) -> None:
+    """As a clock does that ends while it asks for the first time: its consumer has begun to connect, and no more."""
+    await create_topics(settings)
+    async with offsets(settings) as known:
+        asked = asyncio.create_task(known.committed(settings.group("readmodel"), []))
+        await asyncio.sleep(0)
+        asked.cancel()
+        await asyncio.wait([asked])
+        assert [kafka._closed for kafka in opened] == [True]
+
+
 async def test_what_was_fetched_but_not_dealt_with_is_fetched_again(settings: Settings, producer: Producer) -> None:
     """From what is committed; where nothing is, from the beginning: Faust may have dropped the first fetch of all."""
     await create_topics(settings)
     first, second = (TopicPartition(settings.topics.students.name, number) for number in (0, 1))
     for tp in (first, second):
         await producer.deliver(tp.topic, tp.partition, values(8))
-    kafka = consumer(settings, "group", group_id=settings.group("roster"))
-    await kafka.start()
-    try:
+    async with connected(settings, "group", group_id=settings.group("roster")) as kafka:
         kafka.assign([first, second])
         await kafka.commit({first: 5})
 
@@ -271,8 +295,6 @@ async def test_what_was_fetched_but_not_dealt_with_is_fetched_again(settings: Se
         await fetched()
         assert await seek_to_committed(kafka) == {first: 5, second: None}
         assert await fetched() == {first: [5, 6, 7], second: list(range(8))}
-    finally:
-        await kafka.stop()
 
 
 async def test_a_note_is_kept_beside_a_committed_offset(settings: Settings) -> None:
@@ -287,17 +309,13 @@ async def test_a_note_is_kept_beside_a_committed_offset(settings: Settings) -> N
 async def test_who_reads_is_seen_from_outside(settings: Settings) -> None:
     await create_topics(settings)
     topic, groups = settings.topics.days.name, [settings.group(role) for role in ("readmodel", "roster")]
-    kafka = consumer(settings, "group", group_id=groups[0])
-    await kafka.start()
-    try:
+    async with connected(settings, "group", group_id=groups[0]) as kafka:
         kafka.subscribe([topic])
         async with asyncio.timeout(PATIENCE):
             while not kafka.assignment():
                 await kafka.getmany(timeout_ms=100)
             both = {TopicPartition(topic, 0), TopicPartition(topic, 1)}
             assert await members(settings, groups) == {groups[0]: [both], groups[1]: []}
-    finally:
-        await kafka.stop()
 
 
 async def test_a_group_can_be_asked_by_the_admin_api(settings: Settings) -> None:
@@ -339,15 +357,11 @@ async def test_an_offset_that_is_gone_leads_to_the_first_one(settings: Settings,
     await create_topics(settings)
     tp = TopicPartition(settings.topics.days.name, 0)
     await producer.deliver(tp.topic, 0, values(2))
-    kafka = consumer(settings, "beyond")
-    await kafka.start()
-    try:
+    async with connected(settings, "beyond") as kafka:
         kafka.assign([tp])
         kafka.seek(tp, 10_000)
         async with asyncio.timeout(5):
             assert (await kafka.getone()).offset == 0
-    finally:
-        await kafka.stop()
 
 
 async def test_partitions_go_to_who_is_there(settings: Settings) -> None:

@@ -18,7 +18,7 @@ from schemas.activities import Activity
 from schemas.dead_letters import read_origin
 from schemas.redis_keys import Keys
 from streams.admin import Offsets
-from streams.reader import consumer, read_to_end
+from streams.reader import connected, read_to_end
 from streams.settings import Settings
 from windows.civil import CivilDays, number_of
 
@@ -92,15 +92,11 @@ class Meter:
 
     async def _read(self, topic: str) -> dict[TopicPartition, list[Any]]:
         """Return everything on a topic, in order a partition."""
-        kafka = consumer(self._settings, "demo-meter")
-        await kafka.start()
-        try:
+        async with connected(self._settings, "demo-meter") as kafka:
             partitions = await self._offsets.partitions([topic])
             found: dict[TopicPartition, list[Any]] = {tp: [] for tp in partitions}
             async for tp, records in read_to_end(kafka, partitions):
                 found[tp] += records
-        finally:
-            await kafka.stop()
         return found
 
 
