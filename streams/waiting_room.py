@@ -144,13 +144,13 @@ class WaitingRoom(ConsumerRebalanceListener):
             DeliveryError: the broker did not take something; it will be tried again by whoever comes next.
             StalledError: a consumer gets nothing more.
         """
+        self._running, self._moved = asyncio.current_task(), time.monotonic()
         for client in (self._offsets, self._kafka, self._group):
             await client.start()
         self._group.subscribe(
             [self._topics.unmatched.name, self._topics.identities.name, self._topics.timetable.name], listener=self
         )
         stalls = Stalls(self._group)
-        self._running = asyncio.current_task()
         while True:
             self._moved = time.monotonic()
             try:

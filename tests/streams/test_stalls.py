@@ -100,10 +100,12 @@ async def test_who_follows_ends_with_it(consumer: Consumer) -> None:
         await asyncio.wait_for(follow(consumer, take, silence=0.01), 5)  # type: ignore[arg-type]
 
 
-async def test_a_waiting_room_that_stands_still_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("at", ["start", "getmany"])
+async def test_a_waiting_room_that_stands_still_says_where(monkeypatch: pytest.MonkeyPatch, at: str) -> None:
     class Client:
         async def start(self) -> None:
-            """Started."""
+            if at == "start":
+                await asyncio.Event().wait()
 
         def subscribe(self, *_: Any, **__: Any) -> None:
             """Subscribed."""
@@ -117,7 +119,7 @@ async def test_a_waiting_room_that_stands_still_says_where(monkeypatch: pytest.M
     nothing: Any = SimpleNamespace()
     room = WaitingRoom(settings, nothing, nothing, nothing, nothing, nothing)
     running = asyncio.create_task(room.run())
-    with pytest.raises(StalledError, match=r"WaitingRoom\.run:\d+ > .*getmany:\d+ > .*Event\.wait:\d+"):
+    with pytest.raises(StalledError, match=rf"WaitingRoom\.run:\d+ > .*{at}:\d+ > .*Event\.wait:\d+"):
         await asyncio.wait_for(room.watch(), 10)
     running.cancel()
 
