@@ -3,7 +3,7 @@
 import asyncio
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from cyclopts import Parameter
 
@@ -19,6 +19,14 @@ _NOWHERE = Where()
 _NEEDED = ("hdrh", "psutil")
 _MINUTES = 1.0
 _SMALLEST = 10
+
+
+class _Files(NamedTuple):
+    """What a run leaves behind, where it was asked to."""
+
+    series: Path | None
+    png: Path | None
+    log: Path | None
 
 
 def load(
@@ -39,6 +47,7 @@ def load(
     ] = (),
     series: Annotated[Path | None, Parameter(help="Write every second to this file (.csv, .jsonl).")] = None,
     png: Annotated[Path | None, Parameter(help="Draw the run into this file.")] = None,
+    log: Annotated[Path | None, Parameter(help="Add what the roles of --local print to this file.")] = None,
     json: Annotated[bool, Parameter(help="Print the result as one JSON document, as the last line.")] = False,
     where: Where = _NOWHERE,
 ) -> int:
@@ -58,11 +67,12 @@ def load(
     Example: `leap load --local --rate 1000 --minutes 2 --png load.png`
     """
     plan = Plan(scenario, rate, students, minutes, backlog, weeks, pace, even)
-    _check(plan, local=local, series=series, png=png)
-    return asyncio.run(_load(plan, where, local=local, metrics=metrics, series=series, png=png, json=json))
+    files = _Files(series, png, log)
+    _check(plan, files, local=local)
+    return asyncio.run(_load(plan, where, files, local=local, metrics=metrics, json=json))
 
 
-def _check(plan: Plan, *, local: bool, series: Path | None, png: Path | None) -> None:
+def _check(plan: Plan, files: _Files, *, local: bool) -> None:
     """Refuse what cannot be before anything is started.
 
     Raises:
@@ -77,12 +87,15 @@ def _check(plan: Plan, *, local: bool, series: Path | None, png: Path | None) ->
         raise CommandError(f"--backlog {plan.backlog}: must not be negative")
     if plan.own and not local:
         raise CommandError(f"--scenario {plan.scenario} starts and stops roles itself: add --local")
-    if series is not None and series.suffix not in {".csv", ".jsonl"}:
-        raise CommandError(f"--series {series}: the name must end in .csv or .jsonl")
-    for option, path in (("--series", series), ("--png", png)):
+    if files.log is not None and not local:
+        raise CommandError("--log: the roles of an installation that runs elsewhere have a log of their own")
+    if files.series is not None and files.series.suffix not in {".csv", ".jsonl"}:
+        raise CommandError(f"--series {files.series}: the name must end in .csv or .jsonl")
+    for option, path in files._asdict().items():
         if path is not None and not path.parent.is_dir():
-            raise CommandError(f"{option} {path}: there is no folder {path.parent}")
-    missing = [name for name in (*_NEEDED, *(["matplotlib"] if png else [])) if importlib.util.find_spec(name) is None]
+            raise CommandError(f"--{option} {path}: there is no folder {path.parent}")
+    needed = (*_NEEDED, *(["matplotlib"] if files.png else []))
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         msg = (
             f"{', '.join(missing)} not installed: pip install 'leap-engagement-stream[load]', in a checkout make setup"
@@ -90,16 +103,7 @@ def _check(plan: Plan, *, local: bool, series: Path | None, png: Path | None) ->
         raise CommandError(msg, CONFIG)
 
 
-async def _load(
-    plan: Plan,
-    where: Where,
-    *,
-    local: bool,
-    metrics: tuple[str, ...],
-    series: Path | None,
-    png: Path | None,
-    json: bool,
-) -> int:
+async def _load(plan: Plan, where: Where, files: _Files, *, local: bool, metrics: tuple[str, ...], json: bool) -> int:
     # Here and not above: only this command needs these packages.
     from leap.load import installation  # noqa: PLC0415
     from leap.load.board import shown  # noqa: PLC0415
@@ -107,7 +111,7 @@ async def _load(
     from leap.supervisor import at_signal  # noqa: PLC0415
 
     target = (
-        installation.local(plan.students, simulated=plan.simulated)
+        installation.local(plan.students, simulated=plan.simulated, log=files.log)
         if local
         else installation.given(where.settings(), plan.students, metrics)
     )
@@ -121,7 +125,7 @@ async def _load(
         except asyncio.CancelledError:
             interrupted = True
         finally:
-            _write(stage.run, series, png)
+            _write(stage.run, files)
         result = stage.run.as_json()
         if json:
             print_json(result)
@@ -132,11 +136,11 @@ async def _load(
         return CHECK_FAILED if stage.run.lost else OK
 
 
-def _write(run: "Run", series: Path | None, png: Path | None) -> None:
+def _write(run: "Run", files: _Files) -> None:
     """Write the files that were asked for, also of a run that was interrupted or failed."""
-    if series is not None:
-        run.series.write(series)
-    if png is not None and run.series.seconds:
+    if files.series is not None:
+        run.series.write(files.series)
+    if files.png is not None and run.series.seconds:
         from leap.load.picture import draw  # noqa: PLC0415 - only a picture needs matplotlib
 
         plan = run.plan
@@ -144,7 +148,7 @@ def _write(run: "Run", series: Path | None, png: Path | None) -> None:
             f"leap load: {plan.scenario}, {plan.rate:,.0f} events/s, {plan.students:,} students, "
             f"{run.installation.settings.partitions} partitions, broker: {run.installation.broker_name}"
         )
-        draw(run.series, title, png)
+        draw(run.series, title, files.png)
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -91,11 +91,11 @@ class Local(Installation):
 
 
 @asynccontextmanager
-async def local(students: int, *, simulated: bool) -> AsyncIterator[Installation]:
+async def local(students: int, *, simulated: bool, log: Path | None = None) -> AsyncIterator[Installation]:
     """Start Apache Kafka where Java is (else the embedded broker) and Valkey; end everything in the end.
 
     As many partitions as the students need, unless the settings name a number. ``simulated``: time is what the
-    records say, so that days can be closed at will.
+    records say, so that days can be closed at will. ``log``: where the roles write, else a file that ends with them.
     """
     given = load_settings()
     chosen: dict[str, Any] = {"partitions": max(_FEWEST, -(-students // _COMFORTABLE))}
@@ -108,7 +108,7 @@ async def local(students: int, *, simulated: bool) -> AsyncIterator[Installation
         broker: Server = kind(directory / "kafka")
         async with servers(directory, broker=broker, simulated_clock=simulated, **chosen) as settings:
             check(settings, students)
-            installation = Local(settings, broker, directory / "roles.log")
+            installation = Local(settings, broker, log or directory / "roles.log")
             try:
                 yield installation
             finally:

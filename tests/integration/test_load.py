@@ -14,7 +14,7 @@ def test_a_load_is_sent_at_its_rate_counted_to_the_last_event_and_measured(tmp_p
     command = [
         sys.executable, "-m", "leap.main", "load", "--local", "--json", "--even",
         "--rate", str(RATE), "--minutes", str(SECONDS / 60), "--students", str(STUDENTS),
-        "--series", str(tmp_path / "load.csv"), "--png", str(tmp_path / "load.png"),
+        "--series", str(tmp_path / "load.csv"), "--png", str(tmp_path / "load.png"), "--log", str(tmp_path / "load.log"),
     ]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
 
@@ -44,3 +44,4 @@ def test_a_load_is_sent_at_its_rate_counted_to_the_last_event_and_measured(tmp_p
     assert len(rows) >= SECONDS - 1
     assert sum(int(row["sent"]) for row in rows) <= sent
     assert (tmp_path / "load.png").read_bytes().startswith(b"\x89PNG")
+    assert "engagement: metrics and probes on port" in (tmp_path / "load.log").read_text()

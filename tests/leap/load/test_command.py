@@ -36,6 +36,8 @@ def test_the_page_has_every_scenario_and_the_burst_it_names() -> None:
         (["--scenario", "close"], "--scenario close starts and stops roles itself: add --local"),
         (["--series", "load.txt"], "--series load.txt: the name must end in .csv or .jsonl"),
         (["--png", "no/where.png"], "--png no/where.png: there is no folder no"),
+        (["--log", "roles.log"], "--log: the roles of an installation that runs elsewhere have a log of their own"),
+        (["--local", "--log", "no/roles.log"], "--log no/roles.log: there is no folder no"),
     ],
 )
 def test_a_mistake_is_explained_before_anything_starts(
