@@ -369,9 +369,12 @@ class Run:
         for number, (day, events, closes) in enumerate(shares):
             self.now = max(self.now, noon(day.date, 12).timestamp())
             sending = asyncio.create_task(self._trickle(day, events))
-            if number < len(chosen) and (fault := chosen[number]) is not None:
-                await self._strike(fault)
-            await sending
+            try:
+                if number < len(chosen) and (fault := chosen[number]) is not None:
+                    await self._strike(fault)
+                await sending
+            finally:
+                sending.cancel()  # or it insists for ever, on a producer that has been stopped
             if closes:
                 await asyncio.gather(*self.vendors)
                 self.vendors.clear()
@@ -488,6 +491,7 @@ class Run:
                 await send()
             except DeliveryError as error:
                 self.say(f"the source sends again: {error!r}")
+                await asyncio.sleep(_PAUSE)
             else:
                 return
 
