@@ -46,14 +46,14 @@ def chaos(
 
     Example: `leap chaos --faults 100 --seed 7`
     """
-    run = _module()
+    suite = _module()
     if list:
-        for fault in run.kinds.FAULTS:
+        for fault in suite.kinds.FAULTS:
             out.print(fault.name)
-        for fault in run.kinds.LONG:
-            out.print(f"{fault.name} (in runs of {run.kinds.LONG_RUN} faults and more)")
+        for fault in suite.kinds.LONG:
+            out.print(f"{fault.name} (in runs of {suite.kinds.LONG_RUN} faults and more)")
         return OK
-    unknown = set(only) - {fault.name for fault in run.kinds.FAULTS + run.kinds.LONG}
+    unknown = set(only) - {fault.name for fault in suite.kinds.FAULTS + suite.kinds.LONG}
     if unknown:
         raise CommandError(f"--only {', '.join(sorted(unknown))}: no such fault; see: leap chaos --list")
     if faults < 1:
@@ -65,7 +65,7 @@ def chaos(
     chosen = secrets.randbelow(10_000) if seed is None else seed
     err.print(f"seed {chosen}: leap chaos --faults {faults} --seed {chosen} repeats this")
     with _scratch() as place, _checkout(beside, place) as other:
-        outcome = asyncio.run(run.chaos(place, faults, chosen, say=_say, only=only, jobs=jobs, beside=other))
+        outcome = asyncio.run(suite.chaos(place, faults, chosen, say=_say, only=only, jobs=jobs, beside=other))
     if json:
         print_json(outcome.as_json())
     else:
@@ -116,7 +116,7 @@ def _say(text: str) -> None:
 
 def _module() -> Any:
     try:
-        return import_module("tests.chaos.run")
+        return import_module("tests.chaos.suite")
     except ModuleNotFoundError as error:
         if error.name is not None and error.name.split(".")[0] != "tests":
             raise CommandError(f"{error}: install the development packages with: make setup") from error

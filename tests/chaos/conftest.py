@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from deploy.servers import kafka_available
-from tests.chaos.run import Servers
+from tests.chaos.servers import Servers
 
 
 @pytest.fixture(scope="session")

@@ -1,35 +1,22 @@
-"""Runs of the fault suite: real servers, a crew of workers, a workload, faults in a random order, and the check afterwards.
-
-    leap chaos --faults 40 --seed 7
-
-One seed gives one sequence of faults. A run has its own topics and its own Redis; what is common is the broker.
-"""
+"""One run of the fault suite: a workload of its own, a crew of workers, faults, and the wait until all is done."""
 
 import asyncio
 import contextlib
-import json
-import os
 import random
-import shutil
 import signal
-import subprocess
-import sys
-import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import httpx
 from aiokafka.errors import KafkaError
 
-from deploy.servers import ApacheKafka, EmbeddedValkey
 from leap.errors import OK, UNREACHABLE
 from schemas import log
 from schemas.identities import Claim, Terms, encode
@@ -38,8 +25,9 @@ from streams.identities import Hashing
 from streams.intake import partition_of
 from streams.producer import DeliveryError, Message
 from streams.reader import StalledError
-from streams.settings import Process
 from tests.chaos import faults as kinds
+from tests.chaos.crew import Crew
+from tests.chaos.servers import Servers
 from tests.chaos.workload import (
     ANCIENT,
     HEAD,
@@ -55,25 +43,9 @@ from tests.chaos.workload import (
     tomorrow,
 )
 from tests.integration.faulty_worker import FILE_BATCH
-from tests.integration.harness import ROOT, Event, Installation, Program, Worker, noon
+from tests.integration.harness import Event, Installation, noon
 
-BROKER = {
-    # Workers are taken for dead after two seconds, so that a run has many rebalances and little waiting.
-    "group.min.session.timeout.ms": "1000",
-    # The broker that comes back is let in when its former self has not been heard of for this long.
-    "broker.session.timeout.ms": "3000",
-    "broker.heartbeat.interval.ms": "500",
-    "log.cleaner.backoff.ms": "500",
-    "log.segment.delete.delay.ms": "1000",
-}
 GROUP = {"session_timeout": 2.0, "heartbeat": 0.4, "rebalance_timeout": 4.0, "start_timeout": 120.0}
-CREW: tuple[Process, ...] = (
-    "roster",
-    *("intake", "intake"),
-    *("engagement", "engagement"),
-    *("readmodel", "readmodel"),
-    "gateway",
-)
 IDENTITIES = {
     "sources": tuple(sorted(set(SOURCES.values()))),
     "identity_key": "another secret of the tests",
@@ -94,102 +66,9 @@ _POSTED: dict[Way, tuple[str, dict[str, str], Callable[[Sequence[Event]], bytes]
 ANSWERED_WITHIN = 5.0
 """A vendor takes an answer after so many seconds for a failure."""
 STUDENTS, EACH, PARTITIONS = 120, 12, 3
-FAULTS_A_RUN = 27
-DISK = "size=768m"
 _PAUSE = 0.1
-_DEFECTIVE = 78
 RECOVERY = 180.0
 """Everything must be done so many seconds after the last fault."""
-
-
-class Crew:
-    """Keeps a number of workers a role running: whoever ends, for whatever reason, is started again."""
-
-    def __init__(self, system: Installation, roles: Sequence[Process], **environment: str) -> None:
-        self._system = system
-        self._environment = environment
-        self.roles = roles
-        self.workers: list[Worker] = []
-        self.ended: Counter[str] = Counter()
-        self._held: set[int] = set()
-        self._holding = False
-
-    @asynccontextmanager
-    async def working(self) -> AsyncIterator[None]:
-        """Start everybody and keep them running."""
-        self.workers = [self._start(role) for role in self.roles]
-        keeping = asyncio.create_task(self._keep())
-        try:
-            yield
-            if keeping.done():
-                keeping.result()
-        finally:
-            keeping.cancel()
-            await asyncio.wait([keeping])
-            for worker in self._system.workers:
-                worker.go_on()
-                worker.kill()
-
-    def _start(self, role: Program, **environment: str) -> Worker:
-        number = len(self._system.workers) + 1
-        orders = self._system.directory / f"{role}-{number}.orders"
-        return self._system.start(
-            role,
-            fault={"orders": str(orders)},
-            root=ROOT,
-            LEAP_POLL_RECORDS="60",
-            **{**self._environment, **environment},
-        )
-
-    async def _keep(self) -> None:
-        while True:
-            for place, worker in enumerate(self.workers):
-                if worker.running or place in self._held or self._holding:
-                    continue
-                code = worker.process.returncode
-                self.ended[f"{worker.role} {code}"] += 1
-                if code == _DEFECTIVE:
-                    raise AssertionError(f"a worker says that its configuration is wrong\n{worker.tail()}")
-                self.workers[place] = self._start(worker.role)
-            await asyncio.sleep(_PAUSE)
-
-    def of(self, role: Process) -> list[Worker]:
-        """Return the workers of a role."""
-        return [worker for worker in self.workers if worker.role == role]
-
-    def order(self, worker: Worker, **what: Any) -> None:
-        """Tell a running worker what is to happen to it at a point of its work."""
-        path = worker.log.with_suffix(".orders")
-        written = path.with_suffix(".new")
-        written.write_text(json.dumps(what))
-        written.rename(path)
-
-    async def replace(self, worker: Worker, **environment: str) -> Worker:
-        """End a worker in order and start one in its place, in another environment."""
-        place = self.workers.index(worker)
-        self._held.add(place)
-        worker.terminate()
-        await worker.ended()
-        self.workers[place] = self._start(worker.role, **environment)
-        self._held.discard(place)
-        return self.workers[place]
-
-    @contextlib.contextmanager
-    def holding(self):  # type: ignore[no-untyped-def]
-        """Start nobody again for a while."""
-        self._holding = True
-        try:
-            yield
-        finally:
-            self._holding = False
-
-    async def one_more(self, role: Process, root: Path | None = None) -> Worker:
-        """Start one more worker of a role, of this checkout or another, which is not kept."""
-        if root is None:
-            return self._start(role)
-        worker = self._system.start(role, root=root, LEAP_POLL_RECORDS="60")
-        worker.may_end = True
-        return worker
 
 
 @dataclass
@@ -198,80 +77,6 @@ class Struck:
 
     name: str
     recovery_seconds: float | None = None
-
-
-@dataclass
-class Outcome:
-    """What came of some runs."""
-
-    seed: int
-    runs: int = 0
-    events: int = 0
-    lost: int = 0
-    doubled: int = 0
-    undone: int = 0
-    unplanned_dead_letters: int = 0
-    recovery_seconds: list[float] = field(default_factory=list)
-    by_kind: Counter[str] = field(default_factory=Counter)
-    ended: Counter[str] = field(default_factory=Counter)
-    problems: list[str] = field(default_factory=list)
-
-    @property
-    def right(self) -> bool:
-        """Whether every run was right."""
-        return not self.problems
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what `leap chaos --json` prints."""
-        times = sorted(self.recovery_seconds)
-        return {
-            "faults": self.by_kind.total(),
-            "events": self.events,
-            "lost": self.lost,
-            "doubled": self.doubled,
-            "undone": self.undone,
-            "unplanned_dead_letters": self.unplanned_dead_letters,
-            "recovery_seconds_max": round(times[-1], 1) if times else None,
-            "recovery_seconds_median": round(times[len(times) // 2], 1) if times else None,
-            "seed": self.seed,
-            "runs": self.runs,
-            "by_kind": dict(self.by_kind.most_common()),
-            "ended": dict(self.ended.most_common()),
-            "problems": self.problems,
-        }
-
-
-class Servers:
-    """The broker and the Redis of a run, to be killed and started again."""
-
-    def __init__(self) -> None:
-        # A file system of their own, so that it can be full; only root may mount one. It is nowhere where others clean up:
-        # after a run that was killed it is still there.
-        self.disk = Path(tempfile.mkdtemp(prefix="leap-chaos-"))
-        self._mounted = os.geteuid() == 0 and _run("mount", "-t", "tmpfs", "-o", DISK, "tmpfs", str(self.disk))
-        self.kafka = ApacheKafka(self.disk / "kafka", settings=BROKER, heap="512m")
-        # What Redis has is on its disk at once, so that killing it loses nothing; that it can lose is a fault of its own.
-        options = ("--appendonly", "yes", "--appendfsync", "everysec")
-        self.redis = EmbeddedValkey(self.disk / "redis", binary=shutil.which("redis-server"), options=options)
-
-    @contextlib.contextmanager
-    def running(self):  # type: ignore[no-untyped-def]
-        """Start both, stop both."""
-        try:
-            with self.kafka, self.redis:
-                yield self
-        finally:
-            if self._mounted:
-                _run("umount", "--lazy", str(self.disk))
-            shutil.rmtree(self.disk, ignore_errors=True)
-
-    def can(self, fault: kinds.Fault) -> bool:
-        """Whether a fault can be had here."""
-        return self._mounted or fault.name != "disk full"
-
-
-def _run(*command: str) -> bool:
-    return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
 class Run:
@@ -325,7 +130,7 @@ class Run:
             self.system = system
             system.private |= {identity.key for identity in [*self.work.known_before, *self.unclaimed]}
             self.now = noon(self.work.first, 1).timestamp()
-            self.crew = Crew(system, CREW, **self._environment)
+            self.crew = Crew(system, **self._environment)
             try:
                 async with self.crew.working(), self._ticking():
                     await system.enrol(self.work.ids, noon(self.work.first, 1), department="cs")
@@ -588,86 +393,3 @@ class Run:
             "each": self._each,
             "ancient": self._ancient,
         }
-
-
-async def check(run: Run) -> dict[str, Any]:
-    """Let a process of its own judge a run; returns its report."""
-    file = run.directory / "run.json"
-    file.write_text(json.dumps(run.describe()))
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.chaos.verify", str(file), cwd=ROOT, stdout=asyncio.subprocess.PIPE
-    )
-    printed, _ = await process.communicate()
-    if not printed.strip():
-        raise AssertionError(f"the check of seed {run.seed} ended with code {process.returncode} and said nothing")
-    report: dict[str, Any] = json.loads(printed.splitlines()[-1])
-    return report
-
-
-async def chaos(
-    directory: Path,
-    faults: int,
-    seed: int,
-    *,
-    say: Callable[[str], None],
-    only: Sequence[str] = (),
-    jobs: int = 1,
-    **given: Any,
-) -> Outcome:
-    """Run after run until so many faults have struck; each run is checked. No more begin once one was not right.
-
-    ``jobs``: how many go on at a time, each with a broker and a Redis of its own. A run's faults follow from the seed and
-    its number, whoever has it. The files of one that was not right stay in ``directory``.
-    """
-    outcome = Outcome(seed)
-    every = kinds.FAULTS + kinds.LONG if only or faults >= kinds.LONG_RUN else kinds.FAULTS
-    with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(Servers().running()) for _ in range(jobs)]
-        choice = [fault for fault in every if fault.name in only or (not only and servers[0].can(fault))]
-        if given.get("beside") is not None:
-            choice.append(kinds.BESIDE)
-        dealt = list(islice(kinds.deal(random.Random(seed), choice), faults))
-        runs = enumerate(dealt[first : first + FAULTS_A_RUN] for first in range(0, faults, FAULTS_A_RUN))
-
-        async def work(mine: Servers) -> None:
-            for number, chosen in runs:
-                if not outcome.right:
-                    return
-                place = directory / f"run-{number + 1}"
-                place.mkdir()
-                named = partial(_named, say, number + 1) if jobs > 1 else say
-                run = Run(mine, place, seed * 1000 + number, named, **given)
-                await _one(run, number + 1, chosen, outcome)
-                if not run.problems:
-                    shutil.rmtree(place)
-
-        await asyncio.gather(*map(work, servers))
-    return outcome
-
-
-def _named(say: Callable[[str], None], number: int, text: str) -> None:
-    say(f"{number}: {text}")
-
-
-async def _one(run: Run, number: int, chosen: list[kinds.Fault], outcome: Outcome) -> None:
-    """Play a run, check it, and add to the outcome what came of it."""
-    began = time.monotonic()
-    try:
-        await run.play(chosen)
-        report = await check(run)
-    except AssertionError as error:
-        # It stood still, or a process ended that may not.
-        run.problems.append(str(error))
-    else:
-        run.problems += report["problems"]
-        outcome.runs += 1
-        outcome.events += report["events"]
-        outcome.ended.update(run.crew.ended)
-        for name in ("lost", "doubled", "undone", "unplanned_dead_letters"):
-            setattr(outcome, name, getattr(outcome, name) + report[name])
-        run.say(
-            f"run {number}: {len(run.struck)} faults, {report['events']} events in {time.monotonic() - began:.0f} s"
-        )
-    outcome.problems += [f"seed {run.seed}: {problem}" for problem in run.problems]
-    outcome.by_kind.update(struck.name for struck in run.struck)
-    outcome.recovery_seconds += [s.recovery_seconds for s in run.struck if s.recovery_seconds is not None]

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos import run as chaos
+from tests.chaos import suite
 from tests.chaos.faults import FAULTS, Fault, at_point
+from tests.chaos.run import Run
+from tests.chaos.servers import Servers
 from tests.chaos.workload import ANCIENT
 
 pytestmark = pytest.mark.timeout(400)
@@ -32,34 +34,34 @@ AT_THE_WAYS_IN: list[Fault | None] = [at_point("gateway", "before-put", "kill", 
 
 
 @pytest.mark.parametrize("defect", CASES)
-async def test_a_planted_defect_is_caught(servers: chaos.Servers, tmp_path: Path, defect: str) -> None:
+async def test_a_planted_defect_is_caught(servers: Servers, tmp_path: Path, defect: str) -> None:
     """With the defect the check finds something, and it is about what the defect does."""
     # What is too old is in no row: a worker killed with half of such a batch written has nothing to double.
     ancient = ANCIENT if defect == "no-row-fence" else 4.0
-    run = chaos.Run(servers, tmp_path, 5, print, defect=defect, students=40, days=2, ancient=ancient)
+    run = Run(servers, tmp_path, 5, print, defect=defect, students=40, days=2, ancient=ancient)
     await run.play(CASES[defect])
-    report = await chaos.check(run)
+    report = await suite.check(run)
 
     assert report["problems"], f"{defect} went unnoticed"
 
 
-async def test_defects_of_the_ways_in_are_caught(servers: chaos.Servers, tmp_path: Path) -> None:
+async def test_defects_of_the_ways_in_are_caught(servers: Servers, tmp_path: Path) -> None:
     """Two in one run: what one of them loses the other one cannot, and what the other one doubles the first cannot."""
     defect = "answered-before-kafka-has-it,what-waited-without-its-once-key"
-    run = chaos.Run(servers, tmp_path, 5, print, defect=defect, students=40, days=1)
+    run = Run(servers, tmp_path, 5, print, defect=defect, students=40, days=1)
     await run.play(AT_THE_WAYS_IN)
-    report = await chaos.check(run)
+    report = await suite.check(run)
 
     assert report["lost"] > 0, "an answer that was given too early went unnoticed"
     assert report["doubled"] > 0, "what waited and was counted twice went unnoticed"
 
 
-async def test_without_a_defect_the_same_faults_leave_nothing_wrong(servers: chaos.Servers, tmp_path: Path) -> None:
+async def test_without_a_defect_the_same_faults_leave_nothing_wrong(servers: Servers, tmp_path: Path) -> None:
     """All of these faults in one run: nothing lost, doubled or undone."""
     faults = [fault for chosen in [*CASES.values(), AT_THE_WAYS_IN] for fault in chosen]
-    run = chaos.Run(servers, tmp_path, 5, print, students=60, days=4, ancient=4.0)
+    run = Run(servers, tmp_path, 5, print, students=60, days=4, ancient=4.0)
     await run.play(faults)
-    report = await chaos.check(run)
+    report = await suite.check(run)
 
     assert report["problems"] == []
     assert (report["lost"], report["doubled"], report["undone"], report["unplanned_dead_letters"]) == (0, 0, 0, 0)

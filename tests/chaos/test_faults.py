@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deploy.servers import kafka_available
-from tests.chaos import run as chaos
+from tests.chaos import suite
 from tests.chaos.faults import FAULTS
 
 SEED = 20
@@ -17,7 +17,7 @@ async def test_whatever_strikes_nothing_is_lost_doubled_or_undone(tmp_path: Path
     if not kafka_available():
         pytest.skip("needs Apache Kafka: the embedded broker has nothing left when it was killed")
 
-    outcome = await chaos.chaos(tmp_path, len(FAULTS), SEED, say=print)
+    outcome = await suite.chaos(tmp_path, len(FAULTS), SEED, say=print)
 
     assert outcome.problems == []
     assert (outcome.lost, outcome.doubled, outcome.undone, outcome.unplanned_dead_letters) == (0, 0, 0, 0)

@@ -87,7 +87,7 @@ class Topics:
 
 
 async def verify(run: dict[str, Any]) -> Report:
-    """Check one run, described as :func:`tests.chaos.run.describe` does."""
+    """Check one run, described as :meth:`tests.chaos.run.Run.describe` does."""
     work = Workload(
         run["seed"],
         run["students"],
