@@ -31,6 +31,9 @@ class Crew:
         self._environment = environment
         self.workers: list[Worker] = []
         self.ended: Counter[str] = Counter()
+        self.marks: list[Path] = []
+        """A file for each order, in their order; it is there when the worker has come to its point."""
+        self._ordered: dict[Worker, Path] = {}
         self._held: set[int] = set()
         self._holding = False
 
@@ -77,11 +80,20 @@ class Crew:
         """Return the workers of a role."""
         return [worker for worker in self.workers if worker.role == role]
 
+    def free(self, role: Process) -> list[Worker]:
+        """Return the running workers of a role that have nothing to come to, or else all that run, or all."""
+        workers = self.of(role)
+        running = [worker for worker in workers if worker.running]
+        free = [w for w in running if w not in self._ordered or self._ordered[w].exists()]
+        return free or running or workers
+
     def order(self, worker: Worker, **what: Any) -> None:
-        """Tell a running worker what is to happen to it at a point of its work."""
+        """Tell a running worker what is to happen to it at a point of its work; an order it had before is void."""
         path = worker.log.with_suffix(".orders")
+        self.marks.append(path.with_suffix(f".{len(self.marks)}"))
+        self._ordered[worker] = self.marks[-1]
         written = path.with_suffix(".new")
-        written.write_text(json.dumps(what))
+        written.write_text(json.dumps({"mark": str(self.marks[-1]), **what}))
         written.rename(path)
 
     async def replace(self, worker: Worker, **environment: str) -> Worker:

@@ -61,7 +61,7 @@ def deal(chance: random.Random, among: Sequence[Fault]) -> Iterator[Fault]:
 
 
 def _any(run: Any, role: Process, chance: random.Random) -> Worker:
-    found: Worker = chance.choice(run.crew.of(role))
+    found: Worker = chance.choice(run.crew.free(role))
     return found
 
 
@@ -109,7 +109,8 @@ POINTS: dict[Process, tuple[str, ...]] = {
     "readmodel": ("before-write", "in-write"),
     "gateway": ("after-put",),
 }
-_PATIENCE = 6.0
+PATIENCE = 6.0
+"""Seconds within which a worker comes to its point, or the next fault strikes before it does."""
 _CLAIMS = 4
 
 
@@ -122,17 +123,18 @@ def at_point(role: Process, point: str, action: str, **what: Any) -> Fault:
         order = {"nth": chance.choice([1, 1, 2]), "part": chance.random(), "seconds": asleep} | what
         run.crew.order(worker, action=action, point=point, **order)
         if action == "stop":
-            run.awake_at = max(run.awake_at, time.monotonic() + _PATIENCE + order["seconds"] + 2.0)
-        await _passed([worker])
+            run.awake_at = max(run.awake_at, time.monotonic() + PATIENCE + order["seconds"] + 2.0)
+        await _passed(run, [worker])
 
     return Fault(f"{role}: {'kill -9' if action == 'kill' else 'STOP, then CONT'} {point}", strike)
 
 
-async def _passed(workers: Sequence[Worker]) -> None:
-    """Wait until one of these workers has passed the point it was told of; another fault may be quicker, or nobody does."""
+async def _passed(run: Any, workers: Sequence[Worker]) -> None:
+    """Wait until one of these workers has come to its point; another fault may be quicker, or it comes later, or never."""
+    marks: list[Path] = run.crew.marks[-len(workers) :]
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_PATIENCE):
-            while all(worker.running and worker.struck is None for worker in workers):  # noqa: ASYNC110 - they tell nobody
+        async with asyncio.timeout(PATIENCE):
+            while all(worker.running for worker in workers) and not any(mark.exists() for mark in marks):  # noqa: ASYNC110 - they tell nobody
                 await asyncio.sleep(0.05)
 
 
@@ -150,7 +152,7 @@ async def _in_sweep(run: Any, chance: random.Random) -> None:
     for worker in workers:
         run.crew.order(worker, action="kill", point=point)
     await run.claim(_CLAIMS)
-    await _passed(workers)
+    await _passed(run, workers)
 
 
 @fault("intake: identities come during a rebalance")

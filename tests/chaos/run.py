@@ -67,16 +67,27 @@ ANSWERED_WITHIN = 5.0
 """A vendor takes an answer after so many seconds for a failure."""
 STUDENTS, EACH, PARTITIONS = 120, 12, 3
 _PAUSE = 0.1
+_SHARE = 1.5
+"""Seconds over which a share is sent once its fault has struck."""
 RECOVERY = 180.0
 """Everything must be done so many seconds after the last fault."""
 
 
 @dataclass
 class Struck:
-    """A fault that happened, and after how long engagement had passed all that its log held when the fault was over."""
+    """A fault that happened, and after how long engagement had passed all that its log held when the fault was over.
+
+    ``marks``: of a fault at a point, the files of which one is there once a worker has come to it.
+    """
 
     name: str
+    marks: list[Path]
     recovery_seconds: float | None = None
+
+    @property
+    def reached(self) -> bool:
+        """Whether it did happen. To be asked at the end of the run: a worker may come to its point in a later share."""
+        return not self.marks or any(mark.exists() for mark in self.marks)
 
 
 class Run:
@@ -173,10 +184,12 @@ class Run:
         shares = self._shares(len(chosen))
         for number, (day, events, closes) in enumerate(shares):
             self.now = max(self.now, noon(day.date, 12).timestamp())
-            sending = asyncio.create_task(self._trickle(day, events))
+            struck = asyncio.Event()
+            sending = asyncio.create_task(self._trickle(day, events, struck))
             try:
                 if number < len(chosen) and (fault := chosen[number]) is not None:
                     await self._strike(fault)
+                struck.set()
                 await sending
             finally:
                 sending.cancel()  # or it insists for ever, on a producer that has been stopped
@@ -195,8 +208,10 @@ class Run:
             found += [(day, part, part is parts[-1]) for part in parts]
         return found
 
-    async def _trickle(self, day: Day, events: Sequence[Event | Identity], seconds: float = 1.5) -> None:
+    async def _trickle(self, day: Day, events: Sequence[Event | Identity], struck: asyncio.Event) -> None:
         """Send a share in small portions; the day's moves, bad records and file with its first.
+
+        Slowly until the fault has struck: at a point of its work nobody comes by without work.
 
         A source that is told of a failure sends again: the producer does so by itself for half a minute.
         """
@@ -210,7 +225,9 @@ class Run:
         portions = [events[i : i + 10] for i in range(0, len(events), 10)]
         for portion in portions:
             await self._send(day, portion)
-            await asyncio.sleep(seconds / len(portions))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(struck.wait(), kinds.PATIENCE / len(portions))
+                await asyncio.sleep(_SHARE / len(portions))
 
     def _date(self, day: Day) -> None:
         """Begin a day: its rows are added to the file, and what comes now is recorded in its evening."""
@@ -305,8 +322,9 @@ class Run:
         await asyncio.sleep(self.chance.uniform(0.0, 1.0))
         self.say(f"{fault.name}")
         assert self.unsent > 0 or self.unclosed > 0, f"everything was done before the fault: {fault.name}"
-        struck = Struck(fault.name)
+        ordered = len(self.crew.marks)
         await fault.strike(self, self.chance)
+        struck = Struck(fault.name, self.crew.marks[ordered:])
         self.struck.append(struck)
         self.watching.append(asyncio.create_task(self._time_recovery(struck)))
 

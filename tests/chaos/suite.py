@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ class Outcome:
     unplanned_dead_letters: int = 0
     recovery_seconds: list[float] = field(default_factory=list)
     by_kind: Counter[str] = field(default_factory=Counter)
+    not_reached: Counter[str] = field(default_factory=Counter)
+    """Faults at a point to which no worker came: they did not happen, and are counted nowhere else."""
     ended: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
 
@@ -64,6 +66,7 @@ class Outcome:
             "seed": self.seed,
             "runs": self.runs,
             "by_kind": dict(self.by_kind.most_common()),
+            "not_reached": dict(self.not_reached.most_common()),
             "ended": dict(self.ended.most_common()),
             "problems": self.problems,
         }
@@ -105,18 +108,23 @@ async def chaos(
         choice = [fault for fault in every if fault.name in only or (not only and servers[0].can(fault))]
         if given.get("beside") is not None:
             choice.append(kinds.BESIDE)
-        dealt = list(islice(kinds.deal(random.Random(seed), choice), faults))
-        runs = enumerate(dealt[first : first + FAULTS_A_RUN] for first in range(0, faults, FAULTS_A_RUN))
+        # Twice as many at most: where hardly a point is ever reached, something else is wrong.
+        dealt = islice(kinds.deal(random.Random(seed), choice), 2 * faults)
+        numbers, under_way = count(), 0
 
         async def work(mine: Servers) -> None:
-            for number, chosen in runs:
-                if not outcome.right:
+            nonlocal under_way
+            while outcome.right and (left := faults - outcome.by_kind.total() - under_way) > 0:
+                number, chosen = next(numbers), list(islice(dealt, min(left, FAULTS_A_RUN)))
+                if not chosen:
                     return
+                under_way += len(chosen)
                 place = directory / f"run-{number + 1}"
                 place.mkdir()
                 named = partial(_named, say, number + 1) if jobs > 1 else say
                 run = Run(mine, place, seed * 1000 + number, named, **given)
                 await _one(run, number + 1, chosen, outcome)
+                under_way -= len(chosen)
                 if not run.problems:
                     shutil.rmtree(place)
 
@@ -144,9 +152,12 @@ async def _one(run: Run, number: int, chosen: list[kinds.Fault], outcome: Outcom
         outcome.ended.update(run.crew.ended)
         for name in ("lost", "doubled", "undone", "unplanned_dead_letters"):
             setattr(outcome, name, getattr(outcome, name) + report[name])
+        seconds = time.monotonic() - began
         run.say(
-            f"run {number}: {len(run.struck)} faults, {report['events']} events in {time.monotonic() - began:.0f} s"
+            f"run {number}: {sum(s.reached for s in run.struck)} faults, {report['events']} events in {seconds:.0f} s"
         )
     outcome.problems += [f"seed {run.seed}: {problem}" for problem in run.problems]
-    outcome.by_kind.update(struck.name for struck in run.struck)
-    outcome.recovery_seconds += [s.recovery_seconds for s in run.struck if s.recovery_seconds is not None]
+    for struck in run.struck:
+        (outcome.by_kind if struck.reached else outcome.not_reached)[struck.name] += 1
+        if struck.reached and struck.recovery_seconds is not None:
+            outcome.recovery_seconds.append(struck.recovery_seconds)

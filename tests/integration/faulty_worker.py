@@ -6,8 +6,8 @@
 
 The product knows nothing of this: the points are wrapped around its functions from here. At the nth pass of the point the
 process writes `mark` (a file, so that a test knows) and kills itself (SIGKILL), stops itself (SIGSTOP) or does what the
-point is about. With `wait`, passes count once that file is there. With `orders`, point, action and the rest come from that
-file, once it is there: so a process that runs can be told what is to happen to it. Points:
+point is about. With `wait`, passes count once that file is there. With `orders`, point, action, mark and the rest come from
+that file, once it is there: so a process that runs can be told what is to happen to it. Points:
 
 * of engagement, in the order of a batch: `before-outputs` (after the core), `in-outputs` (half of what it says is
   delivered), `after-outputs`, `in-changelog` (a part of the changelog's messages is delivered first), `after-changelog`,
@@ -75,7 +75,7 @@ class Fault:
             self.orders.unlink()
             self.point, self.action, self.nth = told["point"], told.get("action", "kill"), told.get("nth", 1)
             self.only, self.part, self.passes = told.get("only", ""), told.get("part", 0.5), 0
-            self.seconds = told.get("seconds", 0.0)
+            self.seconds, self.mark = told.get("seconds", 0.0), Path(told["mark"])
         if point != self.point or (self.only == "close" and not closes) or (self.wait and not self.wait.exists()):
             return False
         self.passes += 1
