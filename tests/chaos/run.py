@@ -80,7 +80,7 @@ class Struck:
     ``marks``: of a fault at a point, the files of which one is there once a worker has come to it.
     """
 
-    name: str
+    fault: kinds.Fault
     marks: list[Path]
     recovery_seconds: float | None = None
 
@@ -324,7 +324,7 @@ class Run:
         assert self.unsent > 0 or self.unclosed > 0, f"everything was done before the fault: {fault.name}"
         ordered = len(self.crew.marks)
         await fault.strike(self, self.chance)
-        struck = Struck(fault.name, self.crew.marks[ordered:])
+        struck = Struck(fault, self.crew.marks[ordered:])
         self.struck.append(struck)
         self.watching.append(asyncio.create_task(self._time_recovery(struck)))
 

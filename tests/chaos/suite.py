@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import count, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from tests.chaos.servers import Servers
 from tests.integration.harness import ROOT
 
 FAULTS_A_RUN = 27
+_SPARE_RUNS = 5
+"""More than twice the runs that are needed, and so many: then the points are never reached."""
 
 
 @dataclass
@@ -42,7 +44,7 @@ class Outcome:
     recovery_seconds: list[float] = field(default_factory=list)
     by_kind: Counter[str] = field(default_factory=Counter)
     not_reached: Counter[str] = field(default_factory=Counter)
-    """Faults at a point to which no worker came: they did not happen, and are counted nowhere else."""
+    """Faults at a point to which no worker came: they did not happen, are counted nowhere else, and dealt again."""
     ended: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
 
@@ -98,8 +100,8 @@ async def chaos(
 ) -> Outcome:
     """Run after run until so many faults have struck; each run is checked. No more begin once one was not right.
 
-    ``jobs``: how many go on at a time, each with a broker and a Redis of its own. A run's faults follow from the seed and
-    its number, whoever has it. The files of one that was not right stay in ``directory``.
+    ``jobs``: how many go on at a time, each with a broker and a Redis of its own. The sequence of faults follows from the
+    seed, but for those that must be dealt again. The files of a run that was not right stay in ``directory``.
     """
     outcome = Outcome(seed)
     every = kinds.FAULTS + kinds.LONG if only or faults >= kinds.LONG_RUN else kinds.FAULTS
@@ -108,16 +110,18 @@ async def chaos(
         choice = [fault for fault in every if fault.name in only or (not only and servers[0].can(fault))]
         if given.get("beside") is not None:
             choice.append(kinds.BESIDE)
-        # Twice as many at most: where hardly a point is ever reached, something else is wrong.
-        dealt = islice(kinds.deal(random.Random(seed), choice), 2 * faults)
+        dealt, again = kinds.deal(random.Random(seed), choice), list[kinds.Fault]()
         numbers, under_way = count(), 0
 
         async def work(mine: Servers) -> None:
             nonlocal under_way
             while outcome.right and (left := faults - outcome.by_kind.total() - under_way) > 0:
-                number, chosen = next(numbers), list(islice(dealt, min(left, FAULTS_A_RUN)))
-                if not chosen:
+                number, size = next(numbers), min(left, FAULTS_A_RUN)
+                if number > 2 * faults // FAULTS_A_RUN + _SPARE_RUNS:
+                    outcome.problems.append(f"hardly anybody comes to the points: {dict(outcome.not_reached)}")
                     return
+                chosen = list(islice(chain(again, dealt), size))
+                del again[:size]
                 under_way += len(chosen)
                 place = directory / f"run-{number + 1}"
                 place.mkdir()
@@ -125,6 +129,7 @@ async def chaos(
                 run = Run(mine, place, seed * 1000 + number, named, **given)
                 await _one(run, number + 1, chosen, outcome)
                 under_way -= len(chosen)
+                again.extend(struck.fault for struck in run.struck if not struck.reached)
                 if not run.problems:
                     shutil.rmtree(place)
 
@@ -158,6 +163,6 @@ async def _one(run: Run, number: int, chosen: list[kinds.Fault], outcome: Outcom
         )
     outcome.problems += [f"seed {run.seed}: {problem}" for problem in run.problems]
     for struck in run.struck:
-        (outcome.by_kind if struck.reached else outcome.not_reached)[struck.name] += 1
+        (outcome.by_kind if struck.reached else outcome.not_reached)[struck.fault.name] += 1
         if struck.reached and struck.recovery_seconds is not None:
             outcome.recovery_seconds.append(struck.recovery_seconds)

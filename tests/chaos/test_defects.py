@@ -57,12 +57,14 @@ async def test_defects_of_the_ways_in_are_caught(servers: Servers, tmp_path: Pat
 
 
 async def test_without_a_defect_the_same_faults_leave_nothing_wrong(servers: Servers, tmp_path: Path) -> None:
-    """All of these faults in one run: nothing lost, doubled or undone."""
-    faults = [fault for chosen in [*CASES.values(), AT_THE_WAYS_IN] for fault in chosen]
+    """All of these faults in one run: nothing lost, doubled or undone; and what does not happen is not taken for a fault."""
+    nowhere = at_point("engagement", "nowhere", "kill")
+    faults = [*(fault for chosen in [*CASES.values(), AT_THE_WAYS_IN] for fault in chosen), nowhere]
     run = Run(servers, tmp_path, 5, print, students=60, days=4, ancient=4.0)
     await run.play(faults)
     report = await suite.check(run)
 
+    assert nowhere in [struck.fault for struck in run.struck if not struck.reached]
     assert report["problems"] == []
     assert (report["lost"], report["doubled"], report["undone"], report["unplanned_dead_letters"]) == (0, 0, 0, 0)
     assert report["events"] == run.work.sent
