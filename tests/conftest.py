@@ -5,6 +5,7 @@ Servers start when the first test asks and are named by the environment if it ha
 that is there for tests only.
 """
 
+import gc
 import os
 import shutil
 import uuid
@@ -40,6 +41,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             folder = item.path.relative_to(tests).parts[0]
             asks = not _SERVERS.isdisjoint(getattr(item, "fixturenames", ()))
             item.add_marker(_MARK_OF_FOLDER.get(folder, "integration" if asks else "unit"))
+
+
+@pytest.fixture(autouse=True)
+def left_open(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Makes a test fail that leaves a connection open, and not whichever test the collector comes by in."""
+    yield
+    if request.node.get_closest_marker("unit") is None:
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
