@@ -52,7 +52,6 @@ class Rules:
         """Lay the policies out; nothing is read again later."""
         self.policies = policies
         self._first = number_of(policies.policies[0].policy.effective_from)
-        self._days: dict[int, tuple[Floats, Floats]] = {}
         self._weights: dict[range, tuple[Floats, Floats]] = {}
         self._span = number_of(date(2100, 1, 1))
         teaching = np.ones(self._span, np.int32)
@@ -72,7 +71,7 @@ class Rules:
         """Return shares and targets, each (days, 11): shares sum to 100 a day."""
         known = self._weights.get(days)
         if known is None:
-            shares, targets = zip(*(self._day(day) for day in days), strict=True)
+            shares, targets = zip(*map(self._lay_out, days), strict=True)
             known = self._weights[days] = np.stack(shares), np.stack(targets)
         return known
 
@@ -88,12 +87,6 @@ class Rules:
     def taught_since(self, after: Any, through: int) -> Any:
         """Return the number of teaching days in (after, through], elementwise over ``after``."""
         return self._taught[through + 1] - self._taught[np.clip(after, 0, through) + 1]
-
-    def _day(self, day: int) -> tuple[Floats, Floats]:
-        known = self._days.get(day)
-        if known is None:
-            known = self._days[day] = self._lay_out(day)
-        return known
 
     def _lay_out(self, day: int) -> tuple[Floats, Floats]:
         shares = np.zeros(len(ACTIVITIES))
