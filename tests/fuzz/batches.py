@@ -10,13 +10,14 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from schemas.dead_letters import WHOLE_BATCH
 from streams import inflation
-from streams.records import Records
+from streams.records import HEADER_BYTES, Records, _borders
 from tests.fuzz.mutation import scrambled
 
 NAME = "batches"
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
-_HEADER = 61
 _CRC_AT = 17
+_ATTRIBUTES_AT = 22
+_COUNT_AT = 57
 
 
 def built(codec: int, records: Iterable[tuple[int, int, bytes | None, bytes | None, list[Any]]]) -> bytes:
@@ -80,6 +81,17 @@ def is_whole(records: Sequence[Any]) -> bool:
     return len(records) == 1 and records[0].key is None and [n for n, _ in records[0].headers] == [WHOLE_BATCH]
 
 
+def has_odd_attributes(raw: bytes) -> bool:
+    """Whether the attributes of a record have their highest bit: nobody uses it, and aiokafka misreads such a record.
+
+    They are one byte by the format, and aiokafka takes them for a number that goes on in the next one.
+    """
+    inflate = inflation._INFLATE.get(raw[_ATTRIBUTES_AT] & 7)
+    records = raw[HEADER_BYTES:] if inflate is None else inflate(memoryview(raw)[HEADER_BYTES:])
+    begins, _ = _borders(records, 0, int.from_bytes(raw[_COUNT_AT:HEADER_BYTES], signed=True))
+    return any(records[begin] & 0x80 for begin in begins)
+
+
 def read_alike(raw: bytes) -> bool:
     """Read a batch in both ways, which must agree; returns whether it was accepted."""
     objects, in_columns = unpacked(raw), unpacked(raw, columns)
@@ -92,7 +104,7 @@ def read_alike(raw: bytes) -> bool:
     if is_whole(one) or is_whole(other):
         # Headers are read when somebody asks, and offsets that fall cannot be searched: these two may differ.
         return False
-    assert [fields(record) for record in one] == [fields(record) for record in other]
+    assert [fields(record) for record in one] == [fields(record) for record in other] or has_odd_attributes(raw)
     return True
 
 
@@ -103,11 +115,13 @@ def play(rng: random.Random, inputs: int) -> Iterator[bool]:
         codec = rng.choice(list(CODECS.values()))
         raw, draw = batch(codec, values, [("h", b"v"), ("n", None)]), rng.random()
         if draw < 0.6:
-            raw = checked(raw[:_HEADER] + scrambled(rng, raw[_HEADER:]))
+            raw = checked(raw[:HEADER_BYTES] + scrambled(rng, raw[HEADER_BYTES:]))
         elif draw < 0.75:
-            raw = checked(raw[:57] + rng.choice((0, 1, 2**31 - 1, 2**32 - 1, 10**6)).to_bytes(4) + raw[61:])
+            raw = checked(
+                raw[:_COUNT_AT] + rng.choice((0, 1, 2**31 - 1, 2**32 - 1, 10**6)).to_bytes(4) + raw[HEADER_BYTES:]
+            )
         elif draw < 0.8:
-            raw = checked(raw[:22] + bytes([rng.randrange(8)]) + raw[23:])
+            raw = checked(raw[:_ATTRIBUTES_AT] + bytes([rng.randrange(8)]) + raw[_ATTRIBUTES_AT + 1 :])
         elif draw < 0.801 and codec:
             raw = bomb(codec)
         yield read_alike(raw)

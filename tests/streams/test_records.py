@@ -7,8 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.records import joined
-from tests.fuzz.batches import CODECS, batch, built, checked, columns, fields, read_alike, unpacked
+from streams.records import HEADER_BYTES, joined
+from tests.fuzz.batches import (
+    CODECS,
+    batch,
+    built,
+    checked,
+    columns,
+    fields,
+    has_odd_attributes,
+    read_alike,
+    unpacked,
+)
 
 MAYBE = st.none() | st.binary(max_size=300)
 RECORDS = st.lists(
@@ -49,6 +59,20 @@ def test_bytes_that_are_no_records_are_kept_as_they_are(content: bytes, count: i
     raw = batch(0, [b"one"])
 
     read_alike(checked(raw[:57] + count.to_bytes(4) + content))
+
+
+def test_a_records_attributes_are_one_byte_whatever_is_in_it() -> None:
+    """By the format; aiokafka reads on in the next byte where the highest bit is set, and reads something else."""
+    raw = bytearray(batch(0, [b"one"]))
+    raw[HEADER_BYTES + 1] = 0xD9
+    raw = bytearray(checked(bytes(raw)))
+
+    (objects,), (found,) = unpacked(bytes(raw)), unpacked(bytes(raw), columns)
+
+    assert [fields(record) for record in found] == [(0, 1_790_000_000_000, 0, b"k", b"one")]
+    assert has_odd_attributes(bytes(raw))
+    assert not has_odd_attributes(batch(0, [b"one"]))
+    assert [fields(record) for record in objects] != [fields(record) for record in found], "aiokafka reads it, too, now"
 
 
 def test_some_of_several_batches() -> None:
