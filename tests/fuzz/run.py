@@ -157,7 +157,7 @@ def main() -> int:
         print(f"\r[{bar:<40}] {done:>9,} {name:<10}", end="", file=sys.stderr, flush=True)
 
     for name in names:
-        share = chosen.inputs * TARGETS[name].share // total
+        share = -(-chosen.inputs * TARGETS[name].share // total)  # rounded up: so many inputs, and no fewer
         outcomes.append(attack(name, share, chosen.seed, chosen.first, told))
         for failure in outcomes[-1].failures[:3]:
             print(f"\n{failure}", file=sys.stderr)
