@@ -10,6 +10,7 @@ from typing import Literal
 from rich.progress import Progress
 
 from leap.claims import Claims
+from leap.connect import offsets as started_offsets
 from leap.connect import reach_kafka
 from leap.csv_file import Bad, Report
 from leap.errors import CONFIG, CommandError
@@ -19,7 +20,6 @@ from leap.sending import deliver, sending
 from leap.terminal import lines_in, progress
 from schemas import identities as schema
 from schemas.identities import IdentityError
-from streams.admin import Offsets
 from streams.identities import hold
 from streams.producer import Message, Producer
 from streams.reader import connected, read_to_end
@@ -81,22 +81,17 @@ async def run(action: Action, file: Path, settings: Settings) -> Report:
 
 async def _read_standing(settings: Settings, claims: Claims, shown: Progress) -> None:
     """Read the claims that stand. What is no claim intake has told already."""
-    offsets = Offsets(settings, "identities-standing")
-    async with connected(settings, "identities-standing") as kafka:
-        try:
-            await offsets.start()
-            partitions = await offsets.partitions([settings.topics.identities.name])
-            starts, ends = await offsets.starts(partitions), await offsets.ends(partitions)
-            task = shown.add_task("what stands", total=sum(ends[tp] - starts[tp] for tp in partitions))
-            async for _, records in read_to_end(kafka, partitions):
-                for record in records:
-                    try:
-                        hold(claims.table, *schema.read(record.key, record.value))
-                    except IdentityError:
-                        continue
-                shown.advance(task, len(records))
-        finally:
-            await offsets.stop()
+    async with connected(settings, "identities-standing") as kafka, started_offsets(settings) as offsets:
+        partitions = await offsets.partitions([settings.topics.identities.name])
+        starts, ends = await offsets.starts(partitions), await offsets.ends(partitions)
+        task = shown.add_task("what stands", total=sum(ends[tp] - starts[tp] for tp in partitions))
+        async for _, records in read_to_end(kafka, partitions):
+            for record in records:
+                try:
+                    hold(claims.table, *schema.read(record.key, record.value))
+                except IdentityError:
+                    continue
+            shown.advance(task, len(records))
 
 
 async def _send(
