@@ -21,5 +21,6 @@ async def test_whatever_strikes_nothing_is_lost_doubled_or_undone(tmp_path: Path
 
     assert outcome.problems == []
     assert (outcome.lost, outcome.doubled, outcome.undone, outcome.unplanned_dead_letters) == (0, 0, 0, 0)
+    assert outcome.by_kind.total() == len(FAULTS)
     assert set(outcome.by_kind) >= {fault.name for fault in FAULTS} - {"disk full"}  # only root can have that
     assert outcome.events > 0
